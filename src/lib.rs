@@ -1,1 +1,8 @@
+//! Drydock: a self-hosted, container-native CI runner. One file, one engine, three dialects.
+//!
+//! Rooms and what each may import: see ARCHITECTURE.md; `tests/it/tidy.rs` enforces it.
 
+pub mod clock;
+pub mod diag;
+pub mod event;
+pub mod stop;
