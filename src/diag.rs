@@ -22,7 +22,11 @@ pub struct Span {
 impl Span {
     pub fn new(file: FileId, start: usize, end: usize) -> Self {
         let clamp = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Span { file, start: clamp(start), end: clamp(end.max(start)) }
+        Span {
+            file,
+            start: clamp(start),
+            end: clamp(end.max(start)),
+        }
     }
 
     /// A span inside this one: `start..end` count from this span's first byte and are cut at its end.
@@ -49,7 +53,10 @@ pub struct Sources {
 impl Sources {
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
-        self.files.push(Arc::new(SourceFile { path: path.into(), text: text.into() }));
+        self.files.push(Arc::new(SourceFile {
+            path: path.into(),
+            text: text.into(),
+        }));
         id
     }
 
@@ -59,7 +66,9 @@ impl Sources {
 
     /// File, line and column of a span's first byte, all for people: lines and columns (in characters) count from 1.
     pub fn locate(&self, span: Span) -> Origin {
-        let Some(file) = self.get(span.file) else { return Origin::default() };
+        let Some(file) = self.get(span.file) else {
+            return Origin::default();
+        };
         let mut at = (span.start as usize).min(file.text.len());
         while !file.text.is_char_boundary(at) {
             at -= 1;
@@ -68,7 +77,11 @@ impl Sources {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before[line_start..].chars().count() + 1;
-        Origin { file: file.path.as_str().into(), line: line as u32, column: column as u32 }
+        Origin {
+            file: file.path.as_str().into(),
+            line: line as u32,
+            column: column as u32,
+        }
     }
 }
 
@@ -82,7 +95,11 @@ pub struct Origin {
 
 impl Default for Origin {
     fn default() -> Self {
-        Origin { file: "".into(), line: 0, column: 0 }
+        Origin {
+            file: "".into(),
+            line: 0,
+            column: 0,
+        }
     }
 }
 
@@ -120,24 +137,41 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Diagnostic { severity: Severity::Error, code, message: message.into(), labels: vec![], help: vec![] }
+        Diagnostic {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            labels: vec![],
+            help: vec![],
+        }
     }
 
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, message) }
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Diagnostic::error(code, message)
+        }
     }
 
     /// The place that is wrong, with a few words drawn under it.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into(), primary: true });
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+            primary: true,
+        });
         self
     }
 
     /// A second place that explains the first.
     #[must_use]
     pub fn see(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into(), primary: false });
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+            primary: false,
+        });
         self
     }
 
@@ -189,7 +223,11 @@ impl Diagnostic {
             let Some(file) = sources.get(id) else { continue };
             let mut snippet = Snippet::source(file.text.as_str()).path(file.path.as_str());
             for label in self.labels.iter().filter(|label| label.span.file == id) {
-                let kind = if label.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+                let kind = if label.primary {
+                    AnnotationKind::Primary
+                } else {
+                    AnnotationKind::Context
+                };
                 snippet = snippet.annotation(kind.span(drawable(&file.text, label.span)).label(label.text.as_str()));
             }
             group = group.element(snippet);
@@ -220,7 +258,12 @@ pub fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let lowered = word.to_lowercase();
     candidates
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase()), *candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase()),
+                *candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(word.chars().count()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -236,9 +279,12 @@ mod tests {
         let text = "jobs:\n  deploy:\n    needs: [tets]\n";
         let file = sources.add("ci.yml", text);
         let at = text.find("tets").unwrap_or(0);
-        let found = Diagnostic::error("unknown-need", "job `deploy` needs `tets`, which this file does not define")
-            .at(Span::new(file, at, at + 4), "no such job")
-            .help("did you mean `test`?");
+        let found = Diagnostic::error(
+            "unknown-need",
+            "job `deploy` needs `tets`, which this file does not define",
+        )
+        .at(Span::new(file, at, at + 4), "no such job")
+        .help("did you mean `test`?");
         insta::assert_snapshot!(found.render(&sources, false), @r"
         error[unknown-need]: job `deploy` needs `tets`, which this file does not define
          --> ci.yml:3:13
@@ -248,7 +294,10 @@ mod tests {
           |
           = help: did you mean `test`?
         ");
-        assert_eq!(sources.locate(found.span().unwrap_or_default()).to_string(), "ci.yml:3:13");
+        assert_eq!(
+            sources.locate(found.span().unwrap_or_default()).to_string(),
+            "ci.yml:3:13"
+        );
     }
 
     #[test]

@@ -74,7 +74,10 @@ impl TryFrom<String> for CommitSha {
         if hex && (text.len() == 40 || text.len() == 64) {
             Ok(CommitSha(text.to_ascii_lowercase().into()))
         } else {
-            Err(format!("`{}` is no commit id (40 or 64 hex digits)", text.chars().take(80).collect::<String>()))
+            Err(format!(
+                "`{}` is no commit id (40 or 64 hex digits)",
+                text.chars().take(80).collect::<String>()
+            ))
         }
     }
 }
@@ -96,7 +99,11 @@ impl std::fmt::Display for CommitSha {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
     /// Commits arrived on a branch. `before` is none for a new branch.
-    Push { branch: String, before: Option<CommitSha>, forced: bool },
+    Push {
+        branch: String,
+        before: Option<CommitSha>,
+        forced: bool,
+    },
     /// A tag was made or moved.
     Tag { tag: String },
     /// A pull (merge) request was opened, updated or otherwise touched.
@@ -104,7 +111,10 @@ pub enum Event {
     /// A cron schedule of the pipeline file came due.
     Schedule { cron: String, branch: String },
     /// A person asked for it, with inputs.
-    Manual { branch: String, inputs: IndexMap<String, String> },
+    Manual {
+        branch: String,
+        inputs: IndexMap<String, String>,
+    },
 }
 
 /// * `action`: Drydock's word for what happened to it: `opened`, `reopened`, `synchronize`, `edited`, `labeled`, ...

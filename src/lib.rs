@@ -5,4 +5,8 @@
 pub mod clock;
 pub mod diag;
 pub mod event;
+pub mod registry;
+pub mod secret;
+pub mod source;
 pub mod stop;
+pub mod tree;

@@ -19,7 +19,10 @@ impl Stop {
 
     /// A stop that its parent's stop also triggers, but not the other way round.
     pub fn child(&self) -> Self {
-        Stop { politely: self.politely.child_token(), at_once: self.at_once.child_token() }
+        Stop {
+            politely: self.politely.child_token(),
+            at_once: self.at_once.child_token(),
+        }
     }
 
     /// Asks for an orderly end. Idempotent.
