@@ -1,5 +1,7 @@
 //! Pipeline events: append-only facts. Page, terminal, statuses and the state after a restart are folds over them.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,9 @@ use crate::executor::Stream;
 
 /// Version of the event stream's format, `v` in each object.
 pub const EVENT_VERSION: u32 = 1;
+
+/// The longest line that one log event carries, in bytes.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// One line of `-o json` and of `GET /api/v1/pipelines/N/events`.
 /// * `seq`: from 1, without gaps within one pipeline. * `at`: RFC 3339.
@@ -24,13 +29,37 @@ pub struct PipelineEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventKind {
-    PipelineStarted { repo: String, event: String, git_ref: String, sha: String, workflows: Vec<WorkflowSeen> },
-    PipelineFinished { status: Status, duration_ms: u64, #[serde(skip_serializing_if = "Option::is_none", default)] why: Option<String> },
-    JobQueued { job: String, workflow: String, needs: Vec<String> },
-    JobStarted { job: String, attempt: u32, #[serde(skip_serializing_if = "Option::is_none", default)] image: Option<String> },
-    JobSkipped { job: String, workflow: String, reason: String },
+    PipelineStarted {
+        repo: String,
+        event: String,
+        git_ref: String,
+        sha: String,
+        workflows: Vec<WorkflowSeen>,
+    },
+    PipelineFinished {
+        status: Status,
+        duration_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        why: Option<String>,
+    },
+    JobQueued {
+        job: Arc<str>,
+        workflow: String,
+        needs: Vec<String>,
+    },
+    JobStarted {
+        job: Arc<str>,
+        attempt: u32,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        image: Option<String>,
+    },
+    JobSkipped {
+        job: Arc<str>,
+        workflow: String,
+        reason: String,
+    },
     JobFinished {
-        job: String,
+        job: Arc<str>,
         attempt: u32,
         status: Status,
         duration_ms: u64,
@@ -42,9 +71,14 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "std::ops::Not::not", default)]
         retried: bool,
     },
-    StepStarted { job: String, attempt: u32, step: u32, name: String },
+    StepStarted {
+        job: Arc<str>,
+        attempt: u32,
+        step: u32,
+        name: String,
+    },
     StepFinished {
-        job: String,
+        job: Arc<str>,
         attempt: u32,
         step: u32,
         name: String,
@@ -58,10 +92,37 @@ pub enum EventKind {
         why: Option<String>,
     },
     /// One line of output, secrets masked. `step` is 0 for what belongs to the job as a whole.
-    Log { job: String, attempt: u32, step: u32, stream: Stream, line: String },
-    Annotation { job: String, step: u32, level: Level, message: String, #[serde(skip_serializing_if = "Option::is_none", default)] file: Option<String>, #[serde(skip_serializing_if = "Option::is_none", default)] line: Option<u32> },
-    ImageBuilt { job: String, image: String, builder: String },
-    ImagePushed { job: String, reference: String, digest: String, moved: bool },
+    /// A line over [`LINE_BYTES_MAX`] comes in pieces: all but the last have `continues`.
+    Log {
+        job: Arc<str>,
+        attempt: u32,
+        step: u32,
+        stream: Stream,
+        line: String,
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        continues: bool,
+    },
+    Annotation {
+        job: Arc<str>,
+        step: u32,
+        level: Level,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        file: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        line: Option<u32>,
+    },
+    ImageBuilt {
+        job: Arc<str>,
+        image: String,
+        builder: String,
+    },
+    ImagePushed {
+        job: Arc<str>,
+        reference: String,
+        digest: String,
+        moved: bool,
+    },
 }
 
 impl EventKind {

@@ -3,4 +3,4 @@
 
 pub mod event;
 
-pub use event::{EVENT_VERSION, EventKind, Level, PipelineEvent, Status, WorkflowSeen};
+pub use event::{EVENT_VERSION, EventKind, LINE_BYTES_MAX, Level, PipelineEvent, Status, WorkflowSeen};

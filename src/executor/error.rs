@@ -22,26 +22,54 @@ pub enum Blame {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
     #[error("cannot reach the Docker daemon at {endpoint}")]
-    Unreachable { endpoint: String, #[source] cause: Cause },
+    Unreachable {
+        endpoint: String,
+        #[source]
+        cause: Cause,
+    },
     #[error("the Docker daemon refused to {operation}")]
-    Daemon { operation: String, #[source] cause: Cause },
+    Daemon {
+        operation: String,
+        #[source]
+        cause: Cause,
+    },
     #[error("the Docker daemon did not {operation} within {} s", .after.as_secs())]
     Hung { operation: String, after: Duration },
     #[error("the connection to the job's container was lost")]
-    ConnectionLost { #[source] cause: Cause },
+    ConnectionLost {
+        #[source]
+        cause: Cause,
+    },
     #[error("cannot pull image `{image}`, asked for at {asked_at}: {why}")]
-    Pull { image: String, asked_at: Origin, why: String },
+    Pull {
+        image: String,
+        asked_at: Origin,
+        why: String,
+    },
     #[error("service `{service}`, asked for at {asked_at}, did not become ready: {why}")]
-    ServiceNotReady { service: String, asked_at: Origin, why: String },
+    ServiceNotReady {
+        service: String,
+        asked_at: Origin,
+        why: String,
+    },
     #[error("cannot fill the workspace: {why}")]
     Workspace { why: String },
     #[error("the build at {asked_at} failed: {why}")]
     Build { asked_at: Origin, why: String },
     #[error("cannot push to `{to}`, asked for at {asked_at}: {why}")]
-    Push { to: String, asked_at: Origin, why: String, blame: Blame },
+    Push {
+        to: String,
+        asked_at: Origin,
+        why: String,
+        blame: Blame,
+    },
     /// The job asks for something that this executor does not do.
     #[error("{what}, asked for at {asked_at}, cannot be had here: {why}")]
-    Unsupported { what: String, asked_at: Origin, why: String },
+    Unsupported {
+        what: String,
+        asked_at: Origin,
+        why: String,
+    },
     #[error("stopped")]
     Stopped,
 }
@@ -50,7 +78,9 @@ impl ExecutorError {
     /// Decides exit status, retry and commit status, here and nowhere else.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Unreachable { .. } | Self::Daemon { .. } | Self::Hung { .. } | Self::ConnectionLost { .. } => Blame::Machine,
+            Self::Unreachable { .. } | Self::Daemon { .. } | Self::Hung { .. } | Self::ConnectionLost { .. } => {
+                Blame::Machine
+            }
             Self::Pull { .. }
             | Self::ServiceNotReady { .. }
             | Self::Workspace { .. }

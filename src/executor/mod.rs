@@ -102,9 +102,15 @@ pub struct StepSpec {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
-    Script { shell: Shell, text: String },
+    Script {
+        shell: Shell,
+        text: String,
+    },
     /// The image's own entrypoint and command, or these instead.
-    Image { entrypoint: Option<Vec<String>>, args: Option<Vec<String>> },
+    Image {
+        entrypoint: Option<Vec<String>>,
+        args: Option<Vec<String>>,
+    },
 }
 
 /// How a step ended.
@@ -122,7 +128,9 @@ pub struct StepEnd {
 pub enum Ended {
     Exited(i32),
     Signalled(i32),
-    TimedOut { after: Duration },
+    TimedOut {
+        after: Duration,
+    },
     /// The kernel killed a process of the job for its memory limit and the step failed.
     OutOfMemory,
     Cancelled,

@@ -25,7 +25,11 @@ pub struct Reason {
 
 impl Reason {
     pub fn new(text: impl Into<String>) -> Self {
-        Reason { text: text.into(), origin: None, values: vec![] }
+        Reason {
+            text: text.into(),
+            origin: None,
+            values: vec![],
+        }
     }
 
     #[must_use]
@@ -123,7 +127,11 @@ impl Scope for FactsScope<'_> {
             "hashfiles" => {
                 let files = self.facts.files?;
                 let patterns: Vec<String> = args.iter().map(ToString::to_string).collect();
-                Some(hash_files::hash_files(files, &patterns).map(Value::from).map_err(|trouble| trouble.to_string()))
+                Some(
+                    hash_files::hash_files(files, &patterns)
+                        .map(Value::from)
+                        .map_err(|trouble| trouble.to_string()),
+                )
             }
             _ => None,
         }
@@ -155,7 +163,10 @@ fn short(value: &Value) -> String {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Binding {
     /// Runs, as these instances (never empty).
-    Bound { instances: Vec<Instance>, reason: Reason },
+    Bound {
+        instances: Vec<Instance>,
+        reason: Reason,
+    },
     Skip(Reason),
     /// An expression of the file cannot be worked out.
     Wrong(Box<Wrong>),
@@ -171,7 +182,11 @@ pub struct Wrong {
 
 impl Wrong {
     pub fn new(what: impl Into<String>, origin: &Origin, error: ExprError) -> Self {
-        Wrong { what: what.into(), origin: origin.clone(), error }
+        Wrong {
+            what: what.into(),
+            origin: origin.clone(),
+            error,
+        }
     }
 
     pub fn diagnostic(&self, span: Span) -> Diagnostic {
@@ -195,7 +210,10 @@ pub fn bind(job: &Job, conventions: &dyn Conventions, facts: &Facts<'_>) -> Bind
         Err(wrong) => return Binding::Wrong(Box::new(wrong)),
     };
     let instances = match &job.matrix {
-        None => Ok(vec![Instance { index: 0, matrix: IndexMap::new() }]),
+        None => Ok(vec![Instance {
+            index: 0,
+            matrix: IndexMap::new(),
+        }]),
         Some(matrix) => expand(matrix, &scope),
     };
     match instances {
@@ -214,7 +232,11 @@ fn runs(job: &Job, scope: &FactsScope<'_>) -> Result<Result<Reason, Reason>, Wro
         return Ok(Err(skip));
     }
     let Some(condition) = &job.run_if else {
-        let why = if job.needs.is_empty() { "it needs no other job and has no `if`" } else { "all it needs passed" };
+        let why = if job.needs.is_empty() {
+            "it needs no other job and has no `if`"
+        } else {
+            "all it needs passed"
+        };
         return Ok(Ok(Reason::new(why).at(&job.origin)));
     };
     let holds = condition
@@ -258,10 +280,16 @@ fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wron
     let mut include: Vec<Row> = vec![];
     let mut exclude: Vec<Row> = vec![];
     if let Some(whole) = &matrix.whole {
-        let value = whole.value(scope).map_err(|error| fails("the matrix cannot be worked out".into(), error))?;
-        let Value::Object(entries) = &value else { return Err(not("the matrix", "an object of lists", &value)) };
+        let value = whole
+            .value(scope)
+            .map_err(|error| fails("the matrix cannot be worked out".into(), error))?;
+        let Value::Object(entries) = &value else {
+            return Err(not("the matrix", "an object of lists", &value));
+        };
         for (name, value) in entries.iter() {
-            let Value::Array(values) = value else { return Err(not(&format!("matrix `{name}`"), "a list", value)) };
+            let Value::Array(values) = value else {
+                return Err(not(&format!("matrix `{name}`"), "a list", value));
+            };
             match name.as_ref() {
                 "include" => include.extend(values.iter().filter_map(row_of)),
                 "exclude" => exclude.extend(values.iter().filter_map(row_of)),
@@ -276,7 +304,9 @@ fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wron
                 let value = template
                     .value(scope)
                     .map_err(|error| fails(format!("matrix `{name}` cannot be worked out"), error))?;
-                let Value::Array(values) = &value else { return Err(not(&format!("matrix `{name}`"), "a list", &value)) };
+                let Value::Array(values) = &value else {
+                    return Err(not(&format!("matrix `{name}`"), "a list", &value));
+                };
                 values.to_vec()
             }
         };
@@ -284,10 +314,16 @@ fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wron
     }
     let render = |rows: &[IndexMap<String, Template>], what: &str| -> Result<Vec<Row>, Wrong> {
         let value = |template: &Template| {
-            template.value(scope).map_err(|error| fails(format!("matrix `{what}` cannot be worked out"), error))
+            template
+                .value(scope)
+                .map_err(|error| fails(format!("matrix `{what}` cannot be worked out"), error))
         };
         rows.iter()
-            .map(|row| row.iter().map(|(key, template)| Ok((key.clone(), value(template)?))).collect())
+            .map(|row| {
+                row.iter()
+                    .map(|(key, template)| Ok((key.clone(), value(template)?)))
+                    .collect()
+            })
             .collect()
     };
     include.extend(render(&matrix.include, "include")?);
@@ -297,12 +333,24 @@ fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wron
         let message = format!("gives {} jobs; at most {INSTANCES_MAX} are allowed", rows.len());
         return Err(fails("the matrix".into(), ExprError::evaluation(message)));
     }
-    Ok(rows.into_iter().enumerate().map(|(index, matrix)| Instance { index: index as u32, matrix }).collect())
+    Ok(rows
+        .into_iter()
+        .enumerate()
+        .map(|(index, matrix)| Instance {
+            index: index as u32,
+            matrix,
+        })
+        .collect())
 }
 
 fn row_of(value: &Value) -> Option<Row> {
     match value {
-        Value::Object(entries) => Some(entries.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()),
+        Value::Object(entries) => Some(
+            entries
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.clone()))
+                .collect(),
+        ),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
     }
 }
@@ -322,12 +370,19 @@ pub(super) fn combine(axes: &IndexMap<String, Vec<Value>>, include: &[Row], excl
         // One more than allowed is enough to refuse the matrix.
         rows = grown.take(INSTANCES_MAX * 4 + 1).collect();
     }
-    rows.retain(|row| !exclude.iter().any(|wanted| wanted.iter().all(|(key, value)| row.get(key) == Some(value))));
+    rows.retain(|row| {
+        !exclude
+            .iter()
+            .any(|wanted| wanted.iter().all(|(key, value)| row.get(key) == Some(value)))
+    });
     let originals = rows.clone();
     for extra in include {
         let mut joined = false;
         for (row, original) in rows.iter_mut().zip(&originals) {
-            if extra.iter().all(|(key, value)| original.get(key).is_none_or(|known| known == value)) {
+            if extra
+                .iter()
+                .all(|(key, value)| original.get(key).is_none_or(|known| known == value))
+            {
                 row.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
                 joined = true;
             }

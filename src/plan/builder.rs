@@ -71,7 +71,10 @@ fn mistakes(jobs: &[Job]) -> Vec<PlanError> {
         }
         for need in &job.needs {
             if !jobs.iter().any(|other| other.key == *need) {
-                found.push(PlanError::UnknownNeed { job: job.key.clone(), need: need.clone() });
+                found.push(PlanError::UnknownNeed {
+                    job: job.key.clone(),
+                    need: need.clone(),
+                });
             }
         }
     }

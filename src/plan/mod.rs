@@ -77,7 +77,11 @@ impl Plan {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Plan").field("name", &self.name).field("file", &self.file).field("jobs", &self.jobs).finish()
+        out.debug_struct("Plan")
+            .field("name", &self.name)
+            .field("file", &self.file)
+            .field("jobs", &self.jobs)
+            .finish()
     }
 }
 
@@ -125,7 +129,9 @@ pub struct Condition {
 impl Condition {
     /// Whether it asks how things went; if not, a failure before it already answers "no".
     pub fn decides_itself(&self) -> bool {
-        ["success", "failure", "cancelled", "always"].iter().any(|function| self.expr.calls(function))
+        ["success", "failure", "cancelled", "always"]
+            .iter()
+            .any(|function| self.expr.calls(function))
     }
 }
 
@@ -226,9 +232,17 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Action {
     /// A script, run by `shell` (argv; `{0}` is the script's path, else the script is its last argument's file).
-    Script { shell: Shell, text: Template },
+    Script {
+        shell: Shell,
+        text: Template,
+    },
     /// A container of its own on the job's workspace and network.
-    Container { image: Template, entrypoint: Option<Vec<String>>, args: Vec<Template>, script: Option<(Shell, Template)> },
+    Container {
+        image: Template,
+        entrypoint: Option<Vec<String>>,
+        args: Vec<Template>,
+        script: Option<(Shell, Template)>,
+    },
     Build(ImageBuild),
     Push(ImagePush),
 }

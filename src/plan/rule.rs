@@ -23,12 +23,32 @@ pub struct Globs {
 
 #[derive(Debug, Clone)]
 pub enum EventFilter {
-    Push { branches: Option<Globs>, branches_ignore: Option<Globs>, paths: Option<Globs>, paths_ignore: Option<Globs> },
+    Push {
+        branches: Option<Globs>,
+        branches_ignore: Option<Globs>,
+        paths: Option<Globs>,
+        paths_ignore: Option<Globs>,
+    },
     /// `branches` look at the target. An empty `actions` is a dialect's default: opened, reopened, synchronize.
-    PullRequest { branches: Option<Globs>, branches_ignore: Option<Globs>, paths: Option<Globs>, paths_ignore: Option<Globs>, actions: Vec<String> },
-    Tag { tags: Option<Globs>, tags_ignore: Option<Globs> },
-    Schedule { cron: String, time_zone: Option<String>, branch: Option<String> },
-    Manual { inputs: IndexMap<String, ManualInput> },
+    PullRequest {
+        branches: Option<Globs>,
+        branches_ignore: Option<Globs>,
+        paths: Option<Globs>,
+        paths_ignore: Option<Globs>,
+        actions: Vec<String>,
+    },
+    Tag {
+        tags: Option<Globs>,
+        tags_ignore: Option<Globs>,
+    },
+    Schedule {
+        cron: String,
+        time_zone: Option<String>,
+        branch: Option<String>,
+    },
+    Manual {
+        inputs: IndexMap<String, ManualInput>,
+    },
 }
 
 /// An input that a manual event may carry.
@@ -66,10 +86,24 @@ impl EventFilter {
 impl Rule {
     /// Whether this rule lets the event start its workflow, and why. The only place where that is decided.
     pub fn wants(&self, trigger: &Trigger) -> Decision {
-        let yes = |text: String| Decision { runs: true, reason: Reason::new(text).at(&self.origin) };
-        let no = |text: String| Decision { runs: false, reason: Reason::new(text).at(&self.origin) };
+        let yes = |text: String| Decision {
+            runs: true,
+            reason: Reason::new(text).at(&self.origin),
+        };
+        let no = |text: String| Decision {
+            runs: false,
+            reason: Reason::new(text).at(&self.origin),
+        };
         match (&self.filter, &trigger.event) {
-            (EventFilter::Push { branches, branches_ignore, paths, paths_ignore }, Event::Push { branch, .. }) => {
+            (
+                EventFilter::Push {
+                    branches,
+                    branches_ignore,
+                    paths,
+                    paths_ignore,
+                },
+                Event::Push { branch, .. },
+            ) => {
                 match name_passes("branch", branch, branches, branches_ignore)
                     .and_then(|()| paths_pass(&trigger.changed, paths, paths_ignore))
                 {
@@ -78,7 +112,13 @@ impl Rule {
                 }
             }
             (
-                EventFilter::PullRequest { branches, branches_ignore, paths, paths_ignore, actions },
+                EventFilter::PullRequest {
+                    branches,
+                    branches_ignore,
+                    paths,
+                    paths_ignore,
+                    actions,
+                },
                 Event::PullRequest(request),
             ) => {
                 let wanted = match actions.is_empty() {
@@ -86,12 +126,18 @@ impl Rule {
                     false => actions.contains(&request.action),
                 };
                 if !wanted {
-                    return no(format!("`on: pull_request` does not take the action `{}`", request.action));
+                    return no(format!(
+                        "`on: pull_request` does not take the action `{}`",
+                        request.action
+                    ));
                 }
                 match name_passes("target branch", &request.target_branch, branches, branches_ignore)
                     .and_then(|()| paths_pass(&trigger.changed, paths, paths_ignore))
                 {
-                    Ok(()) => yes(format!("`on: pull_request` takes #{} into `{}`", request.number, request.target_branch)),
+                    Ok(()) => yes(format!(
+                        "`on: pull_request` takes #{} into `{}`",
+                        request.number, request.target_branch
+                    )),
                     Err(decision) => *decision,
                 }
             }
@@ -113,7 +159,11 @@ impl Rule {
                 | EventFilter::Schedule { .. }
                 | EventFilter::Manual { .. },
                 event,
-            ) => no(format!("`on: {}` does not take the event `{}`", self.filter.kind(), event.kind())),
+            ) => no(format!(
+                "`on: {}` does not take the event `{}`",
+                self.filter.kind(),
+                event.kind()
+            )),
         }
     }
 }
@@ -130,7 +180,11 @@ pub fn decide(rules: &[Rule], trigger: &Trigger) -> Decision {
         Some(at) => decisions[at].clone(),
         None => {
             let kinds: Vec<&str> = rules.iter().map(|rule| rule.filter.kind()).collect();
-            let listed = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
+            let listed = if kinds.is_empty() {
+                "nothing".to_owned()
+            } else {
+                kinds.join(", ")
+            };
             let reason = Reason::new(format!("`on:` lists {listed}; the event is `{kind}`"));
             let reason = match rules.first() {
                 Some(rule) => reason.at(&rule.origin),
@@ -144,19 +198,28 @@ pub fn decide(rules: &[Rule], trigger: &Trigger) -> Decision {
 type Refusal = Box<Decision>;
 
 fn refuse(text: String, origin: &Origin) -> Refusal {
-    Box::new(Decision { runs: false, reason: Reason::new(text).at(origin) })
+    Box::new(Decision {
+        runs: false,
+        reason: Reason::new(text).at(origin),
+    })
 }
 
 fn name_passes(what: &str, name: &str, only: &Option<Globs>, ignore: &Option<Globs>) -> Result<(), Refusal> {
     if let Some(globs) = only
         && !globs.patterns.matches(name)
     {
-        return Err(refuse(format!("{what} `{name}` matches none of {}", globs.patterns), &globs.origin));
+        return Err(refuse(
+            format!("{what} `{name}` matches none of {}", globs.patterns),
+            &globs.origin,
+        ));
     }
     if let Some(globs) = ignore
         && globs.patterns.matches(name)
     {
-        return Err(refuse(format!("{what} `{name}` is ignored by {}", globs.patterns), &globs.origin));
+        return Err(refuse(
+            format!("{what} `{name}` is ignored by {}", globs.patterns),
+            &globs.origin,
+        ));
     }
     Ok(())
 }
@@ -173,7 +236,10 @@ fn paths_pass(changed: &Changed, only: &Option<Globs>, ignore: &Option<Globs>) -
     if let Some(globs) = ignore
         && !globs.patterns.paths_ignore_match(paths)
     {
-        return Err(refuse(format!("every changed file is ignored by {}", globs.patterns), &globs.origin));
+        return Err(refuse(
+            format!("every changed file is ignored by {}", globs.patterns),
+            &globs.origin,
+        ));
     }
     Ok(())
 }
