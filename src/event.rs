@@ -60,6 +60,11 @@ impl CommitSha {
         &self.0[..8]
     }
 
+    /// Git's all-zero id: a work tree without a commit.
+    pub fn zero() -> Self {
+        CommitSha("0".repeat(40).into())
+    }
+
     /// Git's all-zero id, which forges send for "no commit" (a created or deleted ref).
     pub fn is_zero(&self) -> bool {
         self.0.bytes().all(|byte| byte == b'0')

@@ -2,6 +2,10 @@
 //!
 //! Sole owner of git2. Must not know executors, forges' APIs or registries.
 
+pub mod address;
+mod listing;
+pub mod local;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
