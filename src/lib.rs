@@ -8,6 +8,7 @@ pub mod event;
 pub mod forge;
 pub mod registry;
 pub mod secret;
+pub mod shim;
 pub mod source;
 pub mod stop;
 pub mod tree;
