@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod diag;
 pub mod event;
+pub mod expr;
 pub mod forge;
 pub mod registry;
 pub mod secret;

@@ -1,0 +1,572 @@
+//! Words to a tree: a Pratt parser with GitHub's limits.
+
+use super::error::ExprError;
+use super::functions;
+use super::lexer::{Token, Word, cut, lex};
+use super::value::Value;
+use super::{EXPRESSION_DEPTH_MAX, EXPRESSION_LENGTH_MAX};
+use crate::diag::closest;
+
+/// A part of an expression and its bytes in the text.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub kind: NodeKind,
+    pub span: (usize, usize),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum NodeKind {
+    Literal(Value),
+    Context(String),
+    Index {
+        of: Box<Node>,
+        key: Key,
+    },
+    Call {
+        function: String,
+        arguments: Vec<Node>,
+    },
+    Not(Box<Node>),
+    /// `&&`: the first false operand, else the last.
+    All(Vec<Node>),
+    /// `||`: the first true operand, else the last.
+    Any(Vec<Node>),
+    /// Comparisons of one rank in a row, from left to right. Flat, so that a long row is no deep tree.
+    Compare {
+        first: Box<Node>,
+        rest: Vec<(Comparison, Node)>,
+    },
+    Group(Box<Node>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    /// `.*` and `[*]`
+    Star,
+    /// `.name`
+    Name(String),
+    /// `[expression]`
+    Computed(Box<Node>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl Comparison {
+    fn rank(self) -> u8 {
+        match self {
+            Comparison::Equal | Comparison::NotEqual => 3,
+            Comparison::Less | Comparison::LessEqual | Comparison::Greater | Comparison::GreaterEqual => 4,
+        }
+    }
+}
+
+enum Infix {
+    Or,
+    And,
+    Compare(Comparison),
+}
+
+impl Infix {
+    /// What binds tighter has the higher rank.
+    fn rank(&self) -> u8 {
+        match self {
+            Infix::Or => 1,
+            Infix::And => 2,
+            Infix::Compare(comparison) => comparison.rank(),
+        }
+    }
+}
+
+/// The tree of `text[start..end]`; none for nothing but blanks.
+pub(super) fn parse(text: &str, start: usize, end: usize) -> Result<Option<Node>, ExprError> {
+    if text[start..end].encode_utf16().count() > EXPRESSION_LENGTH_MAX {
+        let message = format!("the expression is longer than {EXPRESSION_LENGTH_MAX} characters");
+        return Err(ExprError::lexing(message, (start, end)));
+    }
+    let tokens = lex(text, start, end)?;
+    let mut parser = Parser {
+        text,
+        tokens,
+        at: 0,
+        depth: 0,
+        end,
+    };
+    if parser.tokens.is_empty() {
+        return Ok(None);
+    }
+    let root = parser.expression()?;
+    match parser.peek() {
+        None => Ok(Some(root)),
+        Some(_) => Err(parser.unexpected("an operator or the end")),
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
+    end: usize,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<&Word> {
+        self.tokens.get(self.at).map(|token| &token.word)
+    }
+
+    fn take(&mut self, word: &Word) -> bool {
+        let found = self.peek() == Some(word);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, word: &Word, wanted: &str) -> Result<(), ExprError> {
+        if self.take(word) {
+            Ok(())
+        } else {
+            Err(self.unexpected(wanted))
+        }
+    }
+
+    /// Where the next word begins; the end of the text if there is none.
+    fn here(&self) -> usize {
+        self.tokens.get(self.at).map_or(self.end, |token| token.start)
+    }
+
+    /// Where the last word that was taken ended.
+    fn behind(&self) -> usize {
+        match self.at.checked_sub(1).and_then(|before| self.tokens.get(before)) {
+            Some(token) => token.end,
+            None => self.here(),
+        }
+    }
+
+    fn unexpected(&self, wanted: &str) -> ExprError {
+        match self.tokens.get(self.at) {
+            Some(token) => {
+                let found = cut(&self.text[token.start..token.end]);
+                let message = format!("unexpected symbol `{found}`: {wanted} should stand here");
+                ExprError::parsing(message, (token.start, token.end))
+            }
+            None => {
+                let at = self.behind();
+                let message = format!("unexpected end of expression: {wanted} should follow");
+                ExprError::parsing(message, (at, at))
+            }
+        }
+    }
+
+    fn deeper(&mut self) -> Result<(), ExprError> {
+        self.depth += 1;
+        if self.depth > EXPRESSION_DEPTH_MAX {
+            let at = self.here();
+            let message = format!("the expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels");
+            return Err(ExprError::parsing(message, (at, self.end.max(at))));
+        }
+        Ok(())
+    }
+
+    fn expression(&mut self) -> Result<Node, ExprError> {
+        self.deeper()?;
+        let node = self.operators(0)?;
+        self.depth -= 1;
+        Ok(node)
+    }
+
+    /// Operands joined by operators that rank higher than `above`.
+    fn operators(&mut self, above: u8) -> Result<Node, ExprError> {
+        let mut left = self.operand()?;
+        while let Some(infix) = self.infix() {
+            if infix.rank() <= above {
+                break;
+            }
+            self.at += 1;
+            left = match infix {
+                Infix::Compare(comparison) => {
+                    let right = self.operators(comparison.rank())?;
+                    join_comparison(left, comparison, right)
+                }
+                Infix::And => {
+                    self.deeper()?;
+                    let right = self.operators(infix.rank())?;
+                    self.depth -= 1;
+                    join_all(left, right)
+                }
+                Infix::Or => {
+                    self.deeper()?;
+                    let right = self.operators(infix.rank())?;
+                    self.depth -= 1;
+                    join_any(left, right)
+                }
+            };
+        }
+        Ok(left)
+    }
+
+    fn infix(&self) -> Option<Infix> {
+        Some(match self.peek()? {
+            Word::Or => Infix::Or,
+            Word::And => Infix::And,
+            Word::Equal => Infix::Compare(Comparison::Equal),
+            Word::NotEqual => Infix::Compare(Comparison::NotEqual),
+            Word::Less => Infix::Compare(Comparison::Less),
+            Word::LessEqual => Infix::Compare(Comparison::LessEqual),
+            Word::Greater => Infix::Compare(Comparison::Greater),
+            Word::GreaterEqual => Infix::Compare(Comparison::GreaterEqual),
+            Word::LeftParen
+            | Word::RightParen
+            | Word::LeftBracket
+            | Word::RightBracket
+            | Word::Comma
+            | Word::Dot
+            | Word::Star
+            | Word::Not
+            | Word::True
+            | Word::False
+            | Word::Null
+            | Word::Number(_)
+            | Word::String(_)
+            | Word::Name => return None,
+        })
+    }
+
+    fn operand(&mut self) -> Result<Node, ExprError> {
+        let start = self.here();
+        if self.take(&Word::Not) {
+            self.deeper()?;
+            let inner = self.operand()?;
+            self.depth -= 1;
+            let span = (start, inner.span.1);
+            return Ok(Node {
+                kind: NodeKind::Not(Box::new(inner)),
+                span,
+            });
+        }
+        let node = self.primary()?;
+        match node.kind {
+            NodeKind::Group(_) | NodeKind::Call { .. } | NodeKind::Context(_) => self.indexes(node),
+            // A literal takes no index: `'a'.b` is an unexpected symbol.
+            NodeKind::Literal(_)
+            | NodeKind::Index { .. }
+            | NodeKind::Not(_)
+            | NodeKind::All(_)
+            | NodeKind::Any(_)
+            | NodeKind::Compare { .. } => Ok(node),
+        }
+    }
+
+    fn indexes(&mut self, mut node: Node) -> Result<Node, ExprError> {
+        let before = self.depth;
+        loop {
+            let key = if self.take(&Word::Dot) {
+                self.property()?
+            } else if self.take(&Word::LeftBracket) {
+                self.bracketed()?
+            } else {
+                break;
+            };
+            self.deeper()?;
+            let span = (node.span.0, self.behind());
+            node = Node {
+                kind: NodeKind::Index {
+                    of: Box::new(node),
+                    key,
+                },
+                span,
+            };
+        }
+        self.depth = before;
+        Ok(node)
+    }
+
+    fn property(&mut self) -> Result<Key, ExprError> {
+        match self.tokens.get(self.at) {
+            Some(Token { word: Word::Star, .. }) => {
+                self.at += 1;
+                Ok(Key::Star)
+            }
+            Some(Token {
+                word: Word::Name,
+                start,
+                end,
+            }) => {
+                let name = self.text[*start..*end].to_string();
+                self.at += 1;
+                Ok(Key::Name(name))
+            }
+            _ => Err(self.unexpected("a name or `*`")),
+        }
+    }
+
+    fn bracketed(&mut self) -> Result<Key, ExprError> {
+        let key = if self.take(&Word::Star) {
+            Key::Star
+        } else {
+            Key::Computed(Box::new(self.expression()?))
+        };
+        self.expect(&Word::RightBracket, "`]`")?;
+        Ok(key)
+    }
+
+    fn primary(&mut self) -> Result<Node, ExprError> {
+        let Some(token) = self.tokens.get(self.at).cloned() else {
+            return Err(self.unexpected("a value"));
+        };
+        let span = (token.start, token.end);
+        let literal = |value| {
+            Ok(Node {
+                kind: NodeKind::Literal(value),
+                span,
+            })
+        };
+        self.at += 1;
+        match token.word {
+            Word::True => literal(Value::Bool(true)),
+            Word::False => literal(Value::Bool(false)),
+            Word::Null => literal(Value::Null),
+            Word::Number(value) => literal(Value::Number(value)),
+            Word::String(text) => literal(Value::String(text.into())),
+            Word::Name => {
+                let name = self.text[token.start..token.end].to_string();
+                if self.take(&Word::LeftParen) {
+                    return self.call(name, span);
+                }
+                Ok(Node {
+                    kind: NodeKind::Context(name),
+                    span,
+                })
+            }
+            Word::LeftParen => {
+                let inner = self.expression()?;
+                self.expect(&Word::RightParen, "`)`")?;
+                Ok(Node {
+                    kind: NodeKind::Group(Box::new(inner)),
+                    span: (token.start, self.behind()),
+                })
+            }
+            Word::RightParen
+            | Word::LeftBracket
+            | Word::RightBracket
+            | Word::Comma
+            | Word::Dot
+            | Word::Star
+            | Word::Not
+            | Word::Equal
+            | Word::NotEqual
+            | Word::Less
+            | Word::LessEqual
+            | Word::Greater
+            | Word::GreaterEqual
+            | Word::And
+            | Word::Or => {
+                self.at -= 1;
+                Err(self.unexpected("a value"))
+            }
+        }
+    }
+
+    fn call(&mut self, function: String, name: (usize, usize)) -> Result<Node, ExprError> {
+        let mut arguments = Vec::new();
+        if !self.take(&Word::RightParen) {
+            loop {
+                arguments.push(self.expression()?);
+                if self.take(&Word::RightParen) {
+                    break;
+                }
+                self.expect(&Word::Comma, "`,` or `)`")?;
+            }
+        }
+        let span = (name.0, self.behind());
+        if let Some(problem) = functions::wrong_count(&function, arguments.len()) {
+            return Err(ExprError::parsing(problem, span));
+        }
+        Ok(Node {
+            kind: NodeKind::Call { function, arguments },
+            span,
+        })
+    }
+}
+
+fn join_comparison(left: Node, comparison: Comparison, right: Node) -> Node {
+    let span = (left.span.0, right.span.1);
+    let kind = match left.kind {
+        NodeKind::Compare { first, mut rest } if rest.iter().all(|(other, _)| other.rank() == comparison.rank()) => {
+            rest.push((comparison, right));
+            NodeKind::Compare { first, rest }
+        }
+        _ => NodeKind::Compare {
+            first: Box::new(left),
+            rest: vec![(comparison, right)],
+        },
+    };
+    Node { kind, span }
+}
+
+fn join_all(left: Node, right: Node) -> Node {
+    let span = (left.span.0, right.span.1);
+    let kind = match left.kind {
+        NodeKind::All(mut operands) => {
+            operands.push(right);
+            NodeKind::All(operands)
+        }
+        _ => NodeKind::All(vec![left, right]),
+    };
+    Node { kind, span }
+}
+
+fn join_any(left: Node, right: Node) -> Node {
+    let span = (left.span.0, right.span.1);
+    let kind = match left.kind {
+        NodeKind::Any(mut operands) => {
+            operands.push(right);
+            NodeKind::Any(operands)
+        }
+        _ => NodeKind::Any(vec![left, right]),
+    };
+    Node { kind, span }
+}
+
+impl Node {
+    /// Shows this node and every node below it, in the order they are written.
+    pub fn visit(&self, see: &mut dyn FnMut(&Node)) {
+        see(self);
+        match &self.kind {
+            NodeKind::Literal(_) | NodeKind::Context(_) => {}
+            NodeKind::Index { of, key } => {
+                of.visit(see);
+                match key {
+                    Key::Computed(key) => key.visit(see),
+                    Key::Star | Key::Name(_) => {}
+                }
+            }
+            NodeKind::Call {
+                arguments: operands, ..
+            }
+            | NodeKind::All(operands)
+            | NodeKind::Any(operands) => {
+                for operand in operands {
+                    operand.visit(see);
+                }
+            }
+            NodeKind::Not(inner) | NodeKind::Group(inner) => inner.visit(see),
+            NodeKind::Compare { first, rest } => {
+                first.visit(see);
+                for (_, operand) in rest {
+                    operand.visit(see);
+                }
+            }
+        }
+    }
+
+    fn ungrouped(&self) -> &Node {
+        match &self.kind {
+            NodeKind::Group(inner) => inner.ungrouped(),
+            _ => self,
+        }
+    }
+
+    /// Whether this is the context of that name, read as such.
+    pub fn is_context(&self, context: &str) -> bool {
+        matches!(&self.ungrouped().kind, NodeKind::Context(name) if name.eq_ignore_ascii_case(context))
+    }
+
+    pub fn is_call(&self, function: &str) -> bool {
+        matches!(&self.kind, NodeKind::Call { function: name, .. } if name.eq_ignore_ascii_case(function))
+    }
+
+    pub fn collect_context(&self, found: &mut Vec<String>) {
+        if let NodeKind::Context(name) = &self.kind {
+            let name = name.to_ascii_lowercase();
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+    }
+
+    /// The name that this node reads of a context, if it does and the name stands in the text.
+    fn reference(&self, context: &str) -> Option<String> {
+        let NodeKind::Index { of, key } = &self.kind else {
+            return None;
+        };
+        if !of.is_context(context) {
+            return None;
+        }
+        match key {
+            Key::Name(name) => Some(name.clone()),
+            Key::Computed(key) => match &key.ungrouped().kind {
+                NodeKind::Literal(value) => Some(value.to_string()),
+                _ => None,
+            },
+            Key::Star => None,
+        }
+    }
+
+    pub fn collect_reference(&self, context: &str, found: &mut Vec<String>) {
+        if let Some(name) = self.reference(context)
+            && !found.contains(&name)
+        {
+            found.push(name);
+        }
+    }
+
+    /// Whether a child of this node is the context read as a whole or by a computed name.
+    pub fn reads_whole(&self, context: &str) -> bool {
+        match &self.kind {
+            NodeKind::Index { of, .. } if of.is_context(context) => self.reference(context).is_none(),
+            NodeKind::Index {
+                key: Key::Computed(key),
+                ..
+            } => key.is_context(context),
+            NodeKind::Index { .. } | NodeKind::Literal(_) | NodeKind::Context(_) => false,
+            NodeKind::Call {
+                arguments: operands, ..
+            }
+            | NodeKind::All(operands)
+            | NodeKind::Any(operands) => operands.iter().any(|operand| operand.is_context(context)),
+            NodeKind::Not(_) | NodeKind::Group(_) => false,
+            NodeKind::Compare { first, rest } => {
+                first.is_context(context) || rest.iter().any(|(_, operand)| operand.is_context(context))
+            }
+        }
+    }
+
+    pub fn check(&self, contexts: &[&str], functions: &[&str], found: &mut Vec<ExprError>) {
+        match &self.kind {
+            NodeKind::Context(name) if !contains_name(contexts, name) => {
+                found.push(ExprError::parsing(unknown("named-value", name, contexts), self.span));
+            }
+            NodeKind::Call { function, .. }
+                if !contains_name(functions, function) && !functions::is_built_in(function) =>
+            {
+                let known: Vec<&str> = functions::BUILT_IN.iter().chain(functions).copied().collect();
+                let span = (self.span.0, self.span.0 + function.len());
+                found.push(ExprError::parsing(unknown("function", function, &known), span));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn contains_name(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// `unrecognized named-value`, with what was meant or what there is.
+pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let name = cut(name);
+    if let Some(near) = closest(&name, known) {
+        return format!("unrecognized {what} `{name}`: did you mean `{near}`?");
+    }
+    if known.is_empty() {
+        return format!("unrecognized {what} `{name}`: there is none here");
+    }
+    format!("unrecognized {what} `{name}`: here are {}", known.join(", "))
+}
