@@ -46,6 +46,9 @@ pub enum EventKind {
         job: Arc<str>,
         workflow: String,
         needs: Vec<String>,
+        /// The job as first queued, when this is a member of its matrix.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        of: Option<Arc<str>>,
     },
     JobStarted {
         job: Arc<str>,

@@ -6,6 +6,7 @@ mod bind;
 mod builder;
 mod conventions;
 mod rule;
+mod secrets;
 
 use std::fmt;
 use std::sync::Arc;
