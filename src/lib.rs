@@ -4,10 +4,14 @@
 
 pub mod clock;
 pub mod diag;
+pub mod engine;
 pub mod event;
+pub mod executor;
 pub mod expr;
 pub mod forge;
+pub mod plan;
 pub mod registry;
+pub mod report;
 pub mod secret;
 pub mod shim;
 pub mod source;

@@ -15,6 +15,7 @@ use super::step::{self, Meaning, Next};
 use super::{Hands, WorkspaceMode};
 use crate::clock::millis;
 use crate::executor::{Blame, Ended, ExecutorError, JobSpec, Place, Session, StepEnd, StepSpec, Workspace};
+use crate::expr::hash_files::Files;
 use crate::plan::{Action, Facts, FactsScope, Finished, Instance, Job, JobKey, JobResult, Plan, Step, StepPast};
 use crate::secret::mask::Needles;
 use crate::stop::Stop;
@@ -125,14 +126,15 @@ impl Attempt {
             let number = at as u32 + 1;
             self.step(number, step, session, &mut progress, stop).await;
         }
+        let failed = progress.end.take();
         let facts = self.facts(&progress, &progress.env);
-        let end = match progress.end.take() {
+        let scope = self.scope(&facts);
+        let end = match failed {
             Some(End::Failed { failure, .. }) => {
-                let tolerated = step::tolerates(&self.job.on_failure, &self.scope(&facts));
-                End::Failed { failure, tolerated }
+                End::Failed { failure, tolerated: step::tolerates(&self.job.on_failure, &scope) }
             }
             Some(end @ (End::Passed | End::Broke(_) | End::Stopped)) => end,
-            None => match resolve::all(&self.job.outputs, "output", &self.job.origin, &self.scope(&facts)) {
+            None => match resolve::all(&self.job.outputs, "output", &self.job.origin, &scope) {
                 Ok(outputs) => {
                     progress.gave.outputs = outputs;
                     End::Passed
@@ -400,7 +402,7 @@ impl Attempt {
             env,
             secrets: Some(&self.hands.secrets),
             so_far: progress.so_far,
-            files: self.ground.files.as_deref().map(|files| files as &dyn crate::expr::hash_files::Files),
+            files: self.ground.files.as_deref().map(|files| files as &(dyn Files + Sync)),
         }
     }
 

@@ -33,7 +33,7 @@ pub enum Failure {
         step: StepRef,
     },
     TimedOut {
-        step: Option<String>,
+        step: Option<StepRef>,
         after: Duration,
     },
     /// A step's program could not be started.

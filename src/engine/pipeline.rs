@@ -283,7 +283,7 @@ impl Pipeline {
             env: &env,
             secrets: None,
             so_far: self.so_far(flow_at, job_at),
-            files: self.ground.files.as_deref().map(|files| files as &dyn Files),
+            files: self.ground.files.as_deref().map(|files| files as &(dyn Files + Sync)),
         };
         let run = match bind(job, plan.conventions, &facts) {
             Binding::Skip(reason) => {

@@ -109,6 +109,14 @@ impl Patterns {
     }
 }
 
+/// As a file lists them: `[main, release/**]`.
+impl std::fmt::Display for Patterns {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let texts: Vec<&str> = self.patterns.iter().map(|pattern| pattern.text.as_str()).collect();
+        write!(out, "[{}]", texts.join(", "))
+    }
+}
+
 impl PartialEq for Patterns {
     fn eq(&self, other: &Self) -> bool {
         self.patterns

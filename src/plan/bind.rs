@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::{Axis, Conventions, Job, JobKey, Matrix, StepPast};
-use crate::diag::{Diagnostic, Origin, Span};
+use crate::diag::Origin;
 use crate::event::Trigger;
 use crate::expr::hash_files::{self, Files};
 use crate::expr::{ExprError, Scope, Template, Value};
@@ -102,7 +102,7 @@ pub struct Facts<'a> {
     /// How the job's earlier steps (or, for a job, its needs) went so far.
     pub so_far: JobResult,
     /// The repository's files, for `hashFiles`.
-    pub files: Option<&'a dyn Files>,
+    pub files: Option<&'a (dyn Files + Sync)>,
 }
 
 /// Facts seen through a dialect's conventions.
@@ -177,26 +177,18 @@ pub enum Binding {
 pub struct Wrong {
     pub what: String,
     pub origin: Origin,
-    pub error: ExprError,
+    pub why: String,
 }
 
 impl Wrong {
-    pub fn new(what: impl Into<String>, origin: &Origin, error: ExprError) -> Self {
-        Wrong {
-            what: what.into(),
-            origin: origin.clone(),
-            error,
-        }
-    }
-
-    pub fn diagnostic(&self, span: Span) -> Diagnostic {
-        Diagnostic::error("expression", format!("{}: {}", self.what, self.error)).at(span, "in this expression")
+    pub fn new(what: impl Into<String>, origin: &Origin, why: impl ToString) -> Self {
+        Wrong { what: what.into(), origin: origin.clone(), why: why.to_string() }
     }
 }
 
 impl std::fmt::Display for Wrong {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}: {}: {}", self.origin, self.what, self.error)
+        write!(out, "{}: {}: {}", self.origin, self.what, self.why)
     }
 }
 
@@ -273,8 +265,7 @@ type Row = IndexMap<String, Value>;
 fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wrong> {
     let fails = |what: String, error: ExprError| Wrong::new(what, &matrix.origin, error);
     let not = |what: &str, wanted: &str, got: &Value| {
-        let message = format!("gives {} where {wanted} is wanted", got.kind());
-        fails(what.to_owned(), ExprError::evaluation(message))
+        Wrong::new(what, &matrix.origin, format!("gives {} where {wanted} is wanted", got.kind()))
     };
     let mut axes: IndexMap<String, Vec<Value>> = IndexMap::new();
     let mut include: Vec<Row> = vec![];
@@ -330,8 +321,8 @@ fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wron
     exclude.extend(render(&matrix.exclude, "exclude")?);
     let rows = combine(&axes, &include, &exclude);
     if rows.len() > INSTANCES_MAX {
-        let message = format!("gives {} jobs; at most {INSTANCES_MAX} are allowed", rows.len());
-        return Err(fails("the matrix".into(), ExprError::evaluation(message)));
+        let why = format!("gives more than {INSTANCES_MAX} jobs, which is the most that is allowed");
+        return Err(Wrong::new("the matrix", &matrix.origin, why));
     }
     Ok(rows
         .into_iter()

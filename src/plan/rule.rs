@@ -214,7 +214,7 @@ fn name_passes(what: &str, name: &str, only: &Option<Globs>, ignore: &Option<Glo
         ));
     }
     if let Some(globs) = ignore
-        && globs.patterns.matches(name)
+        && globs.patterns.ignored_by(name).is_some()
     {
         return Err(refuse(
             format!("{what} `{name}` is ignored by {}", globs.patterns),
@@ -228,13 +228,13 @@ fn paths_pass(changed: &Changed, only: &Option<Globs>, ignore: &Option<Globs>) -
     // Nobody knows what changed (a new branch, a cut-off payload): better a run too many than one too few.
     let Changed::Paths(paths) = changed else { return Ok(()) };
     if let Some(globs) = only
-        && !globs.patterns.paths_match(paths)
+        && globs.patterns.paths_match(paths).is_none()
     {
         let text = format!("none of the {} changed files matches {}", paths.len(), globs.patterns);
         return Err(refuse(text, &globs.origin));
     }
     if let Some(globs) = ignore
-        && !globs.patterns.paths_ignore_match(paths)
+        && globs.patterns.paths_ignore_match(paths).is_none()
     {
         return Err(refuse(
             format!("every changed file is ignored by {}", globs.patterns),

@@ -2,6 +2,8 @@
 //!
 //! Must not know who asks for a secret; whether it may be given is decided by `event::Trust`.
 
+pub mod mask;
+
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
