@@ -62,7 +62,10 @@ struct Told {
 
 impl Told {
     fn why(why: impl ToString) -> Self {
-        Told { why: Some(why.to_string()), ..Told::default() }
+        Told {
+            why: Some(why.to_string()),
+            ..Told::default()
+        }
     }
 }
 
@@ -75,7 +78,11 @@ struct Performed {
 
 impl Performed {
     fn passed() -> Self {
-        Performed { meaning: Meaning::Passed, end: None, outputs: IndexMap::new() }
+        Performed {
+            meaning: Meaning::Passed,
+            end: None,
+            outputs: IndexMap::new(),
+        }
     }
 }
 
@@ -96,8 +103,17 @@ impl Attempt {
                 Err(_) => {
                     stop.ask();
                     let (_, gave) = work.await;
-                    let failure = Failure::TimedOut { step: None, after: limit };
-                    (End::Failed { failure, tolerated: false }, gave)
+                    let failure = Failure::TimedOut {
+                        step: None,
+                        after: limit,
+                    };
+                    (
+                        End::Failed {
+                            failure,
+                            tolerated: false,
+                        },
+                        gave,
+                    )
                 }
             }
         };
@@ -130,9 +146,10 @@ impl Attempt {
         let facts = self.facts(&progress, &progress.env);
         let scope = self.scope(&facts);
         let end = match failed {
-            Some(End::Failed { failure, .. }) => {
-                End::Failed { failure, tolerated: step::tolerates(&self.job.on_failure, &scope) }
-            }
+            Some(End::Failed { failure, .. }) => End::Failed {
+                failure,
+                tolerated: step::tolerates(&self.job.on_failure, &scope),
+            },
             Some(end @ (End::Passed | End::Broke(_) | End::Stopped)) => end,
             None => match resolve::all(&self.job.outputs, "output", &self.job.origin, &scope) {
                 Ok(outputs) => {
@@ -163,9 +180,17 @@ impl Attempt {
         }
         let facts = self.facts(progress, &progress.env);
         let scope = self.scope(&facts);
-        let resolver = Resolver { job: &self.job, settings: &self.hands.settings, scope: &scope };
+        let resolver = Resolver {
+            job: &self.job,
+            settings: &self.hands.settings,
+            scope: &scope,
+        };
         let image = resolver.image()?;
-        let started = EventKind::JobStarted { job: self.name.clone(), attempt: self.number, image: image.clone() };
+        let started = EventKind::JobStarted {
+            job: self.name.clone(),
+            attempt: self.number,
+            image: image.clone(),
+        };
         self.tell(started).await;
         for name in self.missing_secrets() {
             let line = format!("secret `{name}` is not set, so it is empty here; `drydock secret set {name}` sets it");
@@ -210,7 +235,9 @@ impl Attempt {
         match next {
             Next::Skip(reason) => {
                 if let Some(id) = &step.id {
-                    progress.steps.insert(id.clone(), past(IndexMap::new(), "skipped", "skipped"));
+                    progress
+                        .steps
+                        .insert(id.clone(), past(IndexMap::new(), "skipped", "skipped"));
                 }
                 self.finished(number, &name, Status::Skipped, Told::why(reason)).await;
             }
@@ -220,8 +247,12 @@ impl Attempt {
                 self.failed(progress, step, end, IndexMap::new());
             }
             Next::Run => {
-                let event =
-                    EventKind::StepStarted { job: self.name.clone(), attempt: self.number, step: number, name: name.clone() };
+                let event = EventKind::StepStarted {
+                    job: self.name.clone(),
+                    attempt: self.number,
+                    step: number,
+                    name: name.clone(),
+                };
                 self.tell(event).await;
                 let sink = self.sink(number);
                 let began = Instant::now();
@@ -238,7 +269,8 @@ impl Attempt {
                     }
                 };
                 sink.flush().await;
-                self.conclude(number, step, &name, (done, began.elapsed()), progress).await;
+                self.conclude(number, step, &name, (done, began.elapsed()), progress)
+                    .await;
             }
         }
     }
@@ -260,14 +292,33 @@ impl Attempt {
                     End::Failed { failure, .. } => (Status::Failed, Some(failure.to_string())),
                     End::Passed => (Status::Passed, None),
                 };
-                self.finished(number, name, status, Told { took, why, ..Told::default() }).await;
+                self.finished(
+                    number,
+                    name,
+                    status,
+                    Told {
+                        took,
+                        why,
+                        ..Told::default()
+                    },
+                )
+                .await;
                 self.failed(progress, step, end, IndexMap::new());
                 return;
             }
         };
-        let mut told = Told { took, ..Told::default() };
+        let mut told = Told {
+            took,
+            ..Told::default()
+        };
         if let Some(end) = &done.end {
-            told = Told { exit_code: exit_code(&end.how), took: end.duration, cpu: end.cpu, max_rss_bytes: end.max_rss_bytes, why: None };
+            told = Told {
+                exit_code: exit_code(&end.how),
+                took: end.duration,
+                cpu: end.cpu,
+                max_rss_bytes: end.max_rss_bytes,
+                why: None,
+            };
         }
         if let Meaning::Failed(failure) = &done.meaning {
             told.why = Some(failure.to_string());
@@ -276,12 +327,22 @@ impl Attempt {
         match done.meaning {
             Meaning::Passed => {
                 if let Some(id) = &step.id {
-                    progress.steps.insert(id.clone(), past(done.outputs, "success", "success"));
+                    progress
+                        .steps
+                        .insert(id.clone(), past(done.outputs, "success", "success"));
                 }
             }
             Meaning::Stopped => self.failed(progress, step, End::Stopped, done.outputs),
             Meaning::Failed(failure) => {
-                self.failed(progress, step, End::Failed { failure, tolerated: false }, done.outputs);
+                self.failed(
+                    progress,
+                    step,
+                    End::Failed {
+                        failure,
+                        tolerated: false,
+                    },
+                    done.outputs,
+                );
             }
         }
     }
@@ -332,14 +393,26 @@ impl Attempt {
         }
         let facts = self.facts(progress, &env);
         let scope = self.scope(&facts);
-        let resolver = Resolver { job: &self.job, settings: &self.hands.settings, scope: &scope };
+        let resolver = Resolver {
+            job: &self.job,
+            settings: &self.hands.settings,
+            scope: &scope,
+        };
         match &step.action {
             Action::Build(build) => {
                 let spec = resolver.build(build, self.place(), &self.hands)?;
-                let built = executor.build(&spec, sink, stop).await.map_err(|error| end_of(&error))?;
+                let built = executor
+                    .build(&spec, sink, stop)
+                    .await
+                    .map_err(|error| end_of(&error))?;
                 progress.gave.image = Some(built.image.clone());
                 let builder = built.builder.to_owned();
-                self.tell(EventKind::ImageBuilt { job: self.name.clone(), image: built.image, builder }).await;
+                self.tell(EventKind::ImageBuilt {
+                    job: self.name.clone(),
+                    image: built.image,
+                    builder,
+                })
+                .await;
                 Ok(Performed::passed())
             }
             Action::Push(push) => {
@@ -373,8 +446,14 @@ impl Attempt {
                     origin: step.origin.clone(),
                 };
                 let Some(session) = session else {
-                    let why = format!("{name}: a step that runs commands needs a job with an image ({})", step.origin);
-                    return Err(End::Failed { failure: Failure::Unsupported(why), tolerated: false });
+                    let why = format!(
+                        "{name}: a step that runs commands needs a job with an image ({})",
+                        step.origin
+                    );
+                    return Err(End::Failed {
+                        failure: Failure::Unsupported(why),
+                        tolerated: false,
+                    });
                 };
                 let end = session.run(&spec, sink, stop).await.map_err(|error| end_of(&error))?;
                 let after = self.plan.conventions.after_step(&end.files);
@@ -382,8 +461,15 @@ impl Attempt {
                     sink.say(complaint).await;
                 }
                 progress.env.extend(after.env);
-                let step = StepRef { name: name.to_owned(), origin: step.origin.clone() };
-                Ok(Performed { meaning: step::meaning(&end.how, &step), end: Some(end), outputs: after.outputs })
+                let step = StepRef {
+                    name: name.to_owned(),
+                    origin: step.origin.clone(),
+                };
+                Ok(Performed {
+                    meaning: step::meaning(&end.how, &step),
+                    end: Some(end),
+                    outputs: after.outputs,
+                })
             }
         }
     }
@@ -407,7 +493,10 @@ impl Attempt {
     }
 
     fn scope<'a>(&'a self, facts: &'a Facts<'a>) -> FactsScope<'a> {
-        FactsScope { facts, conventions: self.plan.conventions }
+        FactsScope {
+            facts,
+            conventions: self.plan.conventions,
+        }
     }
 
     fn place(&self) -> Place {
@@ -426,7 +515,13 @@ impl Attempt {
     }
 
     fn sink(&self, step: u32) -> LineSink {
-        LineSink::new(self.hands.observer.clone(), &self.needles, self.name.clone(), self.number, step)
+        LineSink::new(
+            self.hands.observer.clone(),
+            &self.needles,
+            self.name.clone(),
+            self.number,
+            step,
+        )
     }
 
     async fn tell(&self, event: EventKind) {
@@ -453,16 +548,27 @@ impl Attempt {
 fn exit_code(how: &Ended) -> Option<i32> {
     match how {
         Ended::Exited(code) => Some(*code),
-        Ended::Signalled(_) | Ended::TimedOut { .. } | Ended::OutOfMemory | Ended::Cancelled | Ended::CannotStart(_) => None,
+        Ended::Signalled(_)
+        | Ended::TimedOut { .. }
+        | Ended::OutOfMemory
+        | Ended::Cancelled
+        | Ended::CannotStart(_) => None,
     }
 }
 
 fn past(outputs: IndexMap<String, String>, outcome: &'static str, conclusion: &'static str) -> StepPast {
-    StepPast { outputs, outcome, conclusion }
+    StepPast {
+        outputs,
+        outcome,
+        conclusion,
+    }
 }
 
 fn expression_failed(wrong: &crate::plan::Wrong) -> End {
-    End::Failed { failure: Failure::Expression(wrong.to_string()), tolerated: false }
+    End::Failed {
+        failure: Failure::Expression(wrong.to_string()),
+        tolerated: false,
+    }
 }
 
 /// What an executor's error means for the attempt.
@@ -485,7 +591,10 @@ fn end_of(error: &ExecutorError) -> End {
                 | ExecutorError::ConnectionLost { .. }
                 | ExecutorError::Stopped => Failure::Unsupported(text),
             };
-            End::Failed { failure, tolerated: false }
+            End::Failed {
+                failure,
+                tolerated: false,
+            }
         }
     }
 }
@@ -493,9 +602,17 @@ fn end_of(error: &ExecutorError) -> End {
 /// What people see of a step: its name, or what it does.
 fn step_name(step: &Step, scope: &FactsScope<'_>) -> String {
     const NAME_CHARS_MAX: usize = 80;
-    let named = step.name.as_ref().and_then(|name| name.render(scope).ok()).filter(|name| !name.trim().is_empty());
+    let named = step
+        .name
+        .as_ref()
+        .and_then(|name| name.render(scope).ok())
+        .filter(|name| !name.trim().is_empty());
     let described = named.unwrap_or_else(|| resolve::description(&step.action));
-    let line = described.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("step");
+    let line = described
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("step");
     match line.char_indices().nth(NAME_CHARS_MAX) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
         None => line.to_owned(),
@@ -506,7 +623,12 @@ fn step_name(step: &Step, scope: &FactsScope<'_>) -> String {
 pub(super) fn slug(flow: usize, key: &JobKey, instance: &Instance, has_matrix: bool) -> String {
     const KEY_BYTES_MAX: usize = 48;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let mut name: String = key.as_str().chars().map(|c| if plain(c) { c } else { '-' }).take(KEY_BYTES_MAX).collect();
+    let mut name: String = key
+        .as_str()
+        .chars()
+        .map(|c| if plain(c) { c } else { '-' })
+        .take(KEY_BYTES_MAX)
+        .collect();
     if name != key.as_str() || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         use sha2::Digest;
         let digest = sha2::Sha256::digest(key.as_str().as_bytes());
@@ -520,4 +642,3 @@ pub(super) fn slug(flow: usize, key: &JobKey, instance: &Instance, has_matrix: b
     }
     name
 }
-

@@ -8,11 +8,11 @@ use indexmap::IndexMap;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::Observer;
 use super::attempt::{self, Attempt};
 use super::event::{EventKind, Status, WorkflowSeen};
 use super::job::{End, Failure, Why};
 use super::pipeline::{At, Bounds, Effect, Gave, Ground, Input, Pipeline};
-use super::Observer;
 use crate::clock::millis;
 use crate::executor::{Executor, JobLimits, PullPolicy};
 use crate::plan::Plan;
@@ -163,7 +163,10 @@ impl Driver {
         }
         // Attempts go on removing what they made after they have told their end.
         while self.attempts.join_next().await.is_some() {}
-        finished.unwrap_or(Ended { status: Status::Lost, why: None })
+        finished.unwrap_or(Ended {
+            status: Status::Lost,
+            why: None,
+        })
     }
 
     async fn perform(&mut self, input: Input) -> Option<Ended> {
@@ -188,7 +191,11 @@ impl Driver {
         }
         if let Some(ended) = &finish {
             let duration_ms = millis(self.began.elapsed());
-            told.push(EventKind::PipelineFinished { status: ended.status, duration_ms, why: ended.why.clone() });
+            told.push(EventKind::PipelineFinished {
+                status: ended.status,
+                duration_ms,
+                why: ended.why.clone(),
+            });
         }
         if !told.is_empty() {
             self.hands.observer.tell(told).await;
@@ -198,7 +205,10 @@ impl Driver {
 
     fn start(&mut self, at: At, attempt: u32) {
         let Some((plan, job, instance, name)) = self.pipeline.member(at) else {
-            tracing::error!(pipeline = self.ground.pipeline, "engine: asked to start an unknown job {at:?}");
+            tracing::error!(
+                pipeline = self.ground.pipeline,
+                "engine: asked to start an unknown job {at:?}"
+            );
             return;
         };
         let stop = Stop::new();
@@ -241,6 +251,11 @@ impl Driver {
         let at = self.whose.remove(&trouble.id())?;
         let running = self.stops.remove(&at).is_some();
         let failure = Failure::Infrastructure(format!("Drydock itself failed (please report it): {trouble}"));
-        running.then(|| Input::Ended { at, end: End::Broke(failure), gave: Gave::default(), took: Duration::ZERO })
+        running.then(|| Input::Ended {
+            at,
+            end: End::Broke(failure),
+            gave: Gave::default(),
+            took: Duration::ZERO,
+        })
     }
 }

@@ -302,7 +302,10 @@ mod tests {
 
     fn events() -> Vec<(&'static str, JobEvent)> {
         let red = Failure::Exit {
-            step: StepRef { name: "test".into(), origin: Origin::default() },
+            step: StepRef {
+                name: "test".into(),
+                origin: Origin::default(),
+            },
             code: 1,
         };
         vec![

@@ -27,8 +27,19 @@ struct Lane {
 
 impl LineSink {
     pub fn new(observer: Arc<dyn Observer>, needles: &Needles, job: Arc<str>, attempt: u32, step: u32) -> Self {
-        let lane = || Mutex::new(Lane { masker: needles.masker(), lines: Lines::default() });
-        LineSink { observer, job, attempt, step, lanes: [lane(), lane(), lane()] }
+        let lane = || {
+            Mutex::new(Lane {
+                masker: needles.masker(),
+                lines: Lines::default(),
+            })
+        };
+        LineSink {
+            observer,
+            job,
+            attempt,
+            step,
+            lanes: [lane(), lane(), lane()],
+        }
     }
 
     /// A line of Drydock's own.
@@ -108,14 +119,20 @@ impl Lines {
                     if self.open.last() == Some(&b'\r') {
                         self.open.pop();
                     }
-                    pieces.push(Piece { text: text_of(&self.open), continues: false });
+                    pieces.push(Piece {
+                        text: text_of(&self.open),
+                        continues: false,
+                    });
                     self.open.clear();
                 }
                 None if bytes.len() > room => {
                     self.open.extend_from_slice(&bytes[..room]);
                     bytes = &bytes[room..];
                     let cut = character_border(&self.open);
-                    pieces.push(Piece { text: text_of(&self.open[..cut]), continues: true });
+                    pieces.push(Piece {
+                        text: text_of(&self.open[..cut]),
+                        continues: true,
+                    });
                     self.open.drain(..cut);
                 }
                 None => {
@@ -157,7 +174,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn joined(pieces: Vec<Piece>) -> String {
-        pieces.into_iter().map(|piece| piece.text + if piece.continues { "" } else { "\n" }).collect()
+        pieces
+            .into_iter()
+            .map(|piece| piece.text + if piece.continues { "" } else { "\n" })
+            .collect()
     }
 
     #[test]

@@ -361,17 +361,27 @@ impl Pipeline {
 
     fn start_queued(&mut self, effects: &mut Vec<Effect>) {
         let busy = |member: &Member| matches!(member.state, JobState::Running { .. } | JobState::Stopping { .. });
-        let mut running = self.flows.iter().flat_map(Flow::members).filter(|member| busy(member)).count();
+        let mut running = self
+            .flows
+            .iter()
+            .flat_map(Flow::members)
+            .filter(|member| busy(member))
+            .count();
         for at in self.members() {
             if running >= self.bounds.places.max(1) {
                 return;
             }
             let flow = &self.flows[at.flow];
-            let JobRun::Bound { members } = &flow.jobs[at.job] else { continue };
+            let JobRun::Bound { members } = &flow.jobs[at.job] else {
+                continue;
+            };
             if !matches!(members[at.instance].state, JobState::Queued { .. }) {
                 continue;
             }
-            let matrix_max = flow.plan.jobs()[at.job].matrix.as_ref().and_then(|matrix| matrix.max_parallel);
+            let matrix_max = flow.plan.jobs()[at.job]
+                .matrix
+                .as_ref()
+                .and_then(|matrix| matrix.max_parallel);
             let is_full = |most: u32| members.iter().filter(|member| busy(member)).count() >= most.max(1) as usize;
             if !matrix_max.is_some_and(is_full) {
                 self.step_member(at, JobEvent::Place, Duration::ZERO, effects);

@@ -17,7 +17,9 @@ pub(super) struct Resolver<'a> {
 
 /// Renders one template; `what` names it for the error.
 pub(super) fn text(template: &Template, what: &str, origin: &Origin, scope: &FactsScope<'_>) -> Result<String, Wrong> {
-    template.render(scope).map_err(|error| Wrong::new(format!("{what} cannot be worked out"), origin, error))
+    template
+        .render(scope)
+        .map_err(|error| Wrong::new(format!("{what} cannot be worked out"), origin, error))
 }
 
 /// Renders a whole map; `what` names its entries for the error.
@@ -42,7 +44,12 @@ impl Resolver<'_> {
         template.map(|template| self.text(template, what, origin)).transpose()
     }
 
-    fn map(&self, templates: &IndexMap<String, Template>, what: &str, origin: &Origin) -> Result<Vec<(String, String)>, End> {
+    fn map(
+        &self,
+        templates: &IndexMap<String, Template>,
+        what: &str,
+        origin: &Origin,
+    ) -> Result<Vec<(String, String)>, End> {
         all(templates, what, origin, self.scope)
             .map(|map| map.into_iter().collect())
             .map_err(|wrong| failed(Failure::Expression(wrong.to_string())))
@@ -67,7 +74,9 @@ impl Resolver<'_> {
                 match self.settings.image_of_label.get(&label) {
                     Some(image) => Ok(Some(image.clone())),
                     None => {
-                        let why = format!("{origin}: no image stands for the runner label `{label}`; name one with `--image {label}=IMAGE` or in the configuration's `[docker.labels]`");
+                        let why = format!(
+                            "{origin}: no image stands for the runner label `{label}`; name one with `--image {label}=IMAGE` or in the configuration's `[docker.labels]`"
+                        );
                         Err(failed(Failure::Unsupported(why)))
                     }
                 }
@@ -103,11 +112,19 @@ impl Resolver<'_> {
     /// What a step runs, and in which image if not in the job's.
     pub fn program(&self, step: &Step) -> Result<(Program, Option<String>), End> {
         let script = |shell: &Shell, template: &Template| {
-            Ok::<_, End>(Program::Script { shell: shell.clone(), text: self.text(template, "run", &step.origin)? })
+            Ok::<_, End>(Program::Script {
+                shell: shell.clone(),
+                text: self.text(template, "run", &step.origin)?,
+            })
         };
         match &step.action {
             Action::Script { shell, text } => Ok((script(shell, text)?, None)),
-            Action::Container { image, entrypoint, args, script: in_it } => {
+            Action::Container {
+                image,
+                entrypoint,
+                args,
+                script: in_it,
+            } => {
                 let image = self.text(image, "image", &step.origin)?;
                 let program = match in_it {
                     Some((shell, text)) => script(shell, text)?,
@@ -115,14 +132,18 @@ impl Resolver<'_> {
                         let args = args.iter().map(|arg| self.text(arg, "args", &step.origin));
                         let args = args.collect::<Result<Vec<String>, End>>()?;
                         let args = if args.is_empty() { None } else { Some(args) };
-                        Program::Image { entrypoint: entrypoint.clone(), args }
+                        Program::Image {
+                            entrypoint: entrypoint.clone(),
+                            args,
+                        }
                     }
                 };
                 Ok((program, Some(image)))
             }
-            Action::Build(_) | Action::Push(_) => {
-                Err(failed(Failure::Unsupported(format!("{}: this step runs no program", step.origin))))
-            }
+            Action::Build(_) | Action::Push(_) => Err(failed(Failure::Unsupported(format!(
+                "{}: this step runs no program",
+                step.origin
+            )))),
         }
     }
 
@@ -139,12 +160,18 @@ impl Resolver<'_> {
             match hands.secrets.get(name) {
                 Some(secret) => drop(secrets.insert(name.clone(), secret.clone())),
                 None => {
-                    let why = format!("{origin}: the build wants the secret `{name}`, which is not set; `drydock secret set {name}` (or `--secret {name}=…` on a local run) sets it");
+                    let why = format!(
+                        "{origin}: the build wants the secret `{name}`, which is not set; `drydock secret set {name}` (or `--secret {name}=…` on a local run) sets it"
+                    );
                     return Err(failed(Failure::Build(why)));
                 }
             }
         }
-        let tags = build.tags.iter().map(|tag| self.text(tag, "tag", origin)).collect::<Result<_, End>>()?;
+        let tags = build
+            .tags
+            .iter()
+            .map(|tag| self.text(tag, "tag", origin))
+            .collect::<Result<_, End>>()?;
         Ok(BuildSpec {
             place,
             tree: hands.tree.clone(),
@@ -166,9 +193,9 @@ impl Resolver<'_> {
         let origin = &push.origin;
         let image = match &push.image {
             PushedImage::Named(template) => self.text(template, "image", origin)?,
-            PushedImage::BuiltBy(key) if *key == self.job.key => {
-                own.map(str::to_owned).ok_or_else(|| nothing_built(origin, key.as_str()))?
-            }
+            PushedImage::BuiltBy(key) if *key == self.job.key => own
+                .map(str::to_owned)
+                .ok_or_else(|| nothing_built(origin, key.as_str()))?,
             PushedImage::BuiltBy(key) => {
                 let need = self.scope.facts.needs.get(key);
                 let image = need.and_then(|need| need.image.clone());
@@ -186,24 +213,40 @@ impl Resolver<'_> {
             let why = format!("{origin}: every tag to push came out empty");
             return Err(failed(Failure::Push(why)));
         }
-        Ok(PushSpec { image, to: self.text(&push.to, "to", origin)?, tags, origin: origin.clone() })
+        Ok(PushSpec {
+            image,
+            to: self.text(&push.to, "to", origin)?,
+            tags,
+            origin: origin.clone(),
+        })
     }
 }
 
 fn nothing_built(origin: &Origin, job: &str) -> End {
-    failed(Failure::Push(format!("{origin}: job `{job}` built no image that could be pushed")))
+    failed(Failure::Push(format!(
+        "{origin}: job `{job}` built no image that could be pushed"
+    )))
 }
 
 fn failed(failure: Failure) -> End {
-    End::Failed { failure, tolerated: false }
+    End::Failed {
+        failure,
+        tolerated: false,
+    }
 }
 
 /// What a step without a name does, in the file's words.
 pub(super) fn description(action: &Action) -> String {
     match action {
         Action::Script { text, .. } => text.text().to_owned(),
-        Action::Container { image, script: Some((_, text)), .. } => format!("{} ({})", text.text().trim(), image.text()),
-        Action::Container { image, script: None, .. } => format!("run {}", image.text()),
+        Action::Container {
+            image,
+            script: Some((_, text)),
+            ..
+        } => format!("{} ({})", text.text().trim(), image.text()),
+        Action::Container {
+            image, script: None, ..
+        } => format!("run {}", image.text()),
         Action::Build(build) => match &build.target {
             Some(target) => format!("build {} ({})", build.context.text(), target.text()),
             None => format!("build {}", build.context.text()),

@@ -25,9 +25,11 @@ pub fn next(run_if: Option<&Condition>, scope: &FactsScope<'_>) -> Next {
     }
     let Some(condition) = run_if else { return Next::Run };
     match condition.expr.evaluate(scope) {
-        Err(error) => {
-            Next::Wrong(Box::new(Wrong::new("the step's `if` cannot be worked out", &condition.origin, error)))
-        }
+        Err(error) => Next::Wrong(Box::new(Wrong::new(
+            "the step's `if` cannot be worked out",
+            &condition.origin,
+            error,
+        ))),
         Ok(value) if value.is_truthy() => Next::Run,
         Ok(_) => Next::Skip(Reason {
             text: format!("`if: {}` is false", condition.expr.text().trim()),
@@ -51,7 +53,10 @@ pub fn meaning(how: &Ended, step: &StepRef) -> Meaning {
         Ended::Exited(0) => Meaning::Passed,
         Ended::Exited(code) => Meaning::Failed(Failure::Exit { step, code: *code }),
         Ended::Signalled(signal) => Meaning::Failed(Failure::Signal { step, signal: *signal }),
-        Ended::TimedOut { after } => Meaning::Failed(Failure::TimedOut { step: Some(step), after: *after }),
+        Ended::TimedOut { after } => Meaning::Failed(Failure::TimedOut {
+            step: Some(step),
+            after: *after,
+        }),
         Ended::OutOfMemory => Meaning::Failed(Failure::OutOfMemory { step }),
         Ended::CannotStart(why) => Meaning::Failed(Failure::CannotStart { step, why: why.clone() }),
         Ended::Cancelled => Meaning::Stopped,
@@ -64,14 +69,6 @@ impl Meaning {
             Meaning::Passed => Status::Passed,
             Meaning::Failed(_) => Status::Failed,
             Meaning::Stopped => Status::Cancelled,
-        }
-    }
-
-    pub fn word(&self) -> &'static str {
-        match self {
-            Meaning::Passed => "success",
-            Meaning::Failed(_) => "failure",
-            Meaning::Stopped => "cancelled",
         }
     }
 }

@@ -182,7 +182,11 @@ pub struct Wrong {
 
 impl Wrong {
     pub fn new(what: impl Into<String>, origin: &Origin, why: impl ToString) -> Self {
-        Wrong { what: what.into(), origin: origin.clone(), why: why.to_string() }
+        Wrong {
+            what: what.into(),
+            origin: origin.clone(),
+            why: why.to_string(),
+        }
     }
 }
 
@@ -265,7 +269,11 @@ type Row = IndexMap<String, Value>;
 fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wrong> {
     let fails = |what: String, error: ExprError| Wrong::new(what, &matrix.origin, error);
     let not = |what: &str, wanted: &str, got: &Value| {
-        Wrong::new(what, &matrix.origin, format!("gives {} where {wanted} is wanted", got.kind()))
+        Wrong::new(
+            what,
+            &matrix.origin,
+            format!("gives {} where {wanted} is wanted", got.kind()),
+        )
     };
     let mut axes: IndexMap<String, Vec<Value>> = IndexMap::new();
     let mut include: Vec<Row> = vec![];

@@ -42,7 +42,9 @@ fn templates<'a>(plan: &'a Plan, job: &'a Job) -> Vec<&'a Template> {
         }
         match &step.action {
             Action::Script { text, .. } => all.push(text),
-            Action::Container { image, args, script, .. } => {
+            Action::Container {
+                image, args, script, ..
+            } => {
                 all.push(image);
                 all.extend(args);
                 all.extend(script.iter().map(|(_, text)| text));

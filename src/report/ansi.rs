@@ -22,7 +22,8 @@ pub fn tame(text: &str, colour: bool) -> String {
                             Some(_) | None => break None,
                         }
                     };
-                    let is_sgr = last == Some('m') && sequence.chars().all(|c| c.is_ascii_digit() || c == ';' || c == ':');
+                    let is_sgr =
+                        last == Some('m') && sequence.chars().all(|c| c.is_ascii_digit() || c == ';' || c == ':');
                     if is_sgr && colour {
                         coloured = true;
                         out.push_str("\u{1b}[");

@@ -40,8 +40,19 @@ impl Live {
         colour: Colour,
     ) -> Self {
         let view = PipelineView::default();
-        let inner = Inner { out, size, clock, colour, view, drawn: 0, last: None, done: false };
-        Live { inner: Arc::new(Mutex::new(inner)) }
+        let inner = Inner {
+            out,
+            size,
+            clock,
+            colour,
+            view,
+            drawn: 0,
+            last: None,
+            done: false,
+        };
+        Live {
+            inner: Arc::new(Mutex::new(inner)),
+        }
     }
 
     /// Redraws as time goes by, so that running clocks move; ends when the pipeline does.
@@ -103,7 +114,11 @@ impl Inner {
             }
             lines.push(tame(&format!("   {title}"), false));
             let from = tail.len().saturating_sub(TAIL);
-            lines.extend(tail.iter().skip(from).map(|line| format!("   │ {}", tame(line, self.colour.is_on()))));
+            lines.extend(
+                tail.iter()
+                    .skip(from)
+                    .map(|line| format!("   │ {}", tame(line, self.colour.is_on()))),
+            );
         }
         lines
     }

@@ -34,7 +34,11 @@ pub struct Teller {
 
 impl Teller {
     pub fn new(pipeline: u64, clock: Arc<dyn Clock>, show: Box<dyn Show>) -> Self {
-        Teller { pipeline, clock, state: Mutex::new((0, show)) }
+        Teller {
+            pipeline,
+            clock,
+            state: Mutex::new((0, show)),
+        }
     }
 
     pub fn finish(&self) {
@@ -49,7 +53,13 @@ impl Observer for Teller {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for kind in events {
             state.0 += 1;
-            let event = PipelineEvent { v: EVENT_VERSION, seq: state.0, at, pipeline: self.pipeline, kind };
+            let event = PipelineEvent {
+                v: EVENT_VERSION,
+                seq: state.0,
+                at,
+                pipeline: self.pipeline,
+                kind,
+            };
             state.1.show(&event);
         }
     }

@@ -26,7 +26,13 @@ pub enum Quiet {
 
 impl<W: Write + Send> Plain<W> {
     pub fn new(out: W, colour: Colour, quiet: Quiet) -> Self {
-        Plain { out, colour, quiet, view: PipelineView::default(), open: None }
+        Plain {
+            out,
+            colour,
+            quiet,
+            view: PipelineView::default(),
+            open: None,
+        }
     }
 
     /// A reader that went away ends by itself; the pipeline must not.
@@ -60,13 +66,25 @@ impl<W: Write + Send> Show for Plain<W> {
     fn show(&mut self, event: &PipelineEvent) {
         self.view.apply(event);
         match &event.kind {
-            EventKind::Log { job, line, continues, .. } => self.log(job, line, *continues),
+            EventKind::Log {
+                job, line, continues, ..
+            } => self.log(job, line, *continues),
             EventKind::StepStarted { job, name, .. } => {
                 self.line(&tame(&format!("{job} > {name}"), false));
             }
-            EventKind::StepFinished { job, name, status, duration_ms, .. } => {
+            EventKind::StepFinished {
+                job,
+                name,
+                status,
+                duration_ms,
+                ..
+            } => {
                 let took = std::time::Duration::from_millis(*duration_ms);
-                self.line(&status_line(word(*status), Some(took), &tame(&format!("{job} > {name}"), false)));
+                self.line(&status_line(
+                    word(*status),
+                    Some(took),
+                    &tame(&format!("{job} > {name}"), false),
+                ));
             }
             EventKind::JobSkipped { job, .. } | EventKind::JobFinished { job, .. } => {
                 if let Some(view) = self.view.jobs.get(job) {

@@ -59,7 +59,11 @@ impl Colour {
     }
 
     fn paint(self, style: Style, text: &str) -> String {
-        if self.is_on() { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.is_on() {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -77,14 +81,28 @@ pub fn lines(view: &PipelineView, now: Timestamp, colour: Colour) -> Vec<String>
 
 fn headline(view: &PipelineView) -> String {
     let short = view.sha.get(..8).unwrap_or(&view.sha);
-    let name = view.git_ref.strip_prefix("refs/heads/").or(view.git_ref.strip_prefix("refs/tags/"));
+    let name = view
+        .git_ref
+        .strip_prefix("refs/heads/")
+        .or(view.git_ref.strip_prefix("refs/tags/"));
     let at = name.unwrap_or(&view.git_ref);
-    let number = if view.number == 0 { String::new() } else { format!(" {}", view.number) };
-    tame(&format!("pipeline{number}: {} of {} at {at} ({short})", view.event, view.repo), false)
+    let number = if view.number == 0 {
+        String::new()
+    } else {
+        format!(" {}", view.number)
+    };
+    tame(
+        &format!("pipeline{number}: {} of {} at {at} ({short})", view.event, view.repo),
+        false,
+    )
 }
 
 pub fn job_line(name: &str, job: &JobView, now: Timestamp, colour: Colour) -> String {
-    let attempt = if job.attempt > 1 { format!(" (attempt {})", job.attempt) } else { String::new() };
+    let attempt = if job.attempt > 1 {
+        format!(" (attempt {})", job.attempt)
+    } else {
+        String::new()
+    };
     let why = match (job.status, &job.why) {
         (Status::Skipped | Status::Failed | Status::Lost | Status::Cancelled | Status::Passed, Some(why)) => {
             format!(": {}", first_line(why))
@@ -99,19 +117,29 @@ pub fn job_line(name: &str, job: &JobView, now: Timestamp, colour: Colour) -> St
 fn step_line(step: &StepView, now: Timestamp, colour: Colour) -> String {
     let why = match (step.status, step.exit_code) {
         (Status::Failed, Some(code)) => format!(": exited with code {code}"),
-        (Status::Skipped | Status::Failed | Status::Lost, None) => {
-            step.why.as_deref().map_or(String::new(), |why| format!(": {}", first_line(why)))
-        }
+        (Status::Skipped | Status::Failed | Status::Lost, None) => step
+            .why
+            .as_deref()
+            .map_or(String::new(), |why| format!(": {}", first_line(why))),
         _ => String::new(),
     };
     let took = elapsed(step.status, step.started, step.took, now);
-    grid(step.status, took, &tame(&format!("  {}{why}", step.name), false), colour)
+    grid(
+        step.status,
+        took,
+        &tame(&format!("  {}{why}", step.name), false),
+        colour,
+    )
 }
 
 fn grid(status: Status, took: Option<Duration>, what: &str, colour: Colour) -> String {
     let line = status_line(word(status), took, what);
     let word_end = 12.min(line.len());
-    format!("{}{}", colour.paint(style(status), &line[..word_end]), &line[word_end..])
+    format!(
+        "{}{}",
+        colour.paint(style(status), &line[..word_end]),
+        &line[word_end..]
+    )
 }
 
 fn elapsed(status: Status, started: Option<Timestamp>, took: Duration, now: Timestamp) -> Option<Duration> {
@@ -136,7 +164,10 @@ pub fn summary(view: &PipelineView, colour: Colour) -> Vec<String> {
         if !matches!(job.status, Status::Failed | Status::Lost) {
             continue;
         }
-        let failed = job.steps.iter().find(|step| matches!(step.status, Status::Failed | Status::Lost));
+        let failed = job
+            .steps
+            .iter()
+            .find(|step| matches!(step.status, Status::Failed | Status::Lost));
         let (title, tail) = match failed {
             Some(step) => (format!("{name}: {}", step.name), &step.tail),
             None => (name.to_string(), &job.said),
@@ -158,10 +189,21 @@ pub fn summary(view: &PipelineView, colour: Colour) -> Vec<String> {
         lines.push(tame(&format!("{moved}: {}@{}", pushed.reference, pushed.digest), false));
     }
     for workflow in view.workflows.iter().filter(|workflow| !workflow.runs) {
-        lines.push(tame(&format!("not run: {} ({}): {}", workflow.name, workflow.file, workflow.reason), false));
+        lines.push(tame(
+            &format!("not run: {} ({}): {}", workflow.name, workflow.file, workflow.reason),
+            false,
+        ));
     }
-    let why = view.why.as_deref().map_or(String::new(), |why| format!(": {}", first_line(why)));
-    let verdict = format!("{} in {:.1} s{}", view.status, view.took.as_secs_f64(), tame(&why, false));
+    let why = view
+        .why
+        .as_deref()
+        .map_or(String::new(), |why| format!(": {}", first_line(why)));
+    let verdict = format!(
+        "{} in {:.1} s{}",
+        view.status,
+        view.took.as_secs_f64(),
+        tame(&why, false)
+    );
     lines.push(String::new());
     lines.push(colour.paint(style(view.status), &verdict));
     lines

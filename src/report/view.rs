@@ -93,7 +93,13 @@ impl PipelineView {
     pub fn apply(&mut self, event: &PipelineEvent) {
         self.number = event.pipeline;
         match &event.kind {
-            EventKind::PipelineStarted { repo, event: kind, git_ref, sha, workflows } => {
+            EventKind::PipelineStarted {
+                repo,
+                event: kind,
+                git_ref,
+                sha,
+                workflows,
+            } => {
                 self.status = Status::Running;
                 self.repo.clone_from(repo);
                 self.event.clone_from(kind);
@@ -101,12 +107,21 @@ impl PipelineView {
                 self.sha.clone_from(sha);
                 self.workflows.clone_from(workflows);
             }
-            EventKind::PipelineFinished { status, duration_ms, why } => {
+            EventKind::PipelineFinished {
+                status,
+                duration_ms,
+                why,
+            } => {
                 self.status = *status;
                 self.took = Duration::from_millis(*duration_ms);
                 self.why.clone_from(why);
             }
-            EventKind::JobQueued { job, workflow, needs, of } => self.queue(job, workflow, needs, of.as_ref()),
+            EventKind::JobQueued {
+                job,
+                workflow,
+                needs,
+                of,
+            } => self.queue(job, workflow, needs, of.as_ref()),
             EventKind::JobSkipped { job, reason, .. } => {
                 let job = self.job(job);
                 job.status = Status::Skipped;
@@ -122,7 +137,14 @@ impl PipelineView {
                 job.steps.clear();
                 job.said.clear();
             }
-            EventKind::JobFinished { job, status, duration_ms, why, retried, .. } => {
+            EventKind::JobFinished {
+                job,
+                status,
+                duration_ms,
+                why,
+                retried,
+                ..
+            } => {
                 let job = self.job(job);
                 job.status = if *retried { Status::Queued } else { *status };
                 job.took = Duration::from_millis(*duration_ms);
@@ -135,7 +157,17 @@ impl PipelineView {
                 step.status = Status::Running;
                 step.started = Some(at);
             }
-            EventKind::StepFinished { job, step, name, status, exit_code, duration_ms, max_rss_bytes, why, .. } => {
+            EventKind::StepFinished {
+                job,
+                step,
+                name,
+                status,
+                exit_code,
+                duration_ms,
+                max_rss_bytes,
+                why,
+                ..
+            } => {
                 let step = self.job(job).step(*step);
                 step.name.clone_from(name);
                 step.status = *status;
@@ -144,7 +176,13 @@ impl PipelineView {
                 step.max_rss_bytes = *max_rss_bytes;
                 step.why.clone_from(why);
             }
-            EventKind::Log { job, step, stream, line, .. } => {
+            EventKind::Log {
+                job,
+                step,
+                stream,
+                line,
+                ..
+            } => {
                 let job = self.job(job);
                 let tail = match (*step, stream) {
                     (0, Stream::System | Stream::Stdout | Stream::Stderr) => &mut job.said,
@@ -156,8 +194,17 @@ impl PipelineView {
                 tail.push_back(line.chars().take(400).collect());
             }
             EventKind::Annotation { .. } | EventKind::ImageBuilt { .. } => {}
-            EventKind::ImagePushed { reference, digest, moved, .. } => {
-                let pushed = PushedView { reference: reference.clone(), digest: digest.clone(), moved: *moved };
+            EventKind::ImagePushed {
+                reference,
+                digest,
+                moved,
+                ..
+            } => {
+                let pushed = PushedView {
+                    reference: reference.clone(),
+                    digest: digest.clone(),
+                    moved: *moved,
+                };
                 self.pushed.push(pushed);
             }
         }

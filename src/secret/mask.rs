@@ -11,15 +11,21 @@ pub struct Needles(Vec<Vec<u8>>);
 
 impl Needles {
     pub fn of(secrets: &SecretSet) -> Self {
-        let mut forms: Vec<Vec<u8>> =
-            secrets.values().map(|secret| secret.reveal().as_bytes().to_vec()).filter(|form| form.len() >= 6).collect();
+        let mut forms: Vec<Vec<u8>> = secrets
+            .values()
+            .map(|secret| secret.reveal().as_bytes().to_vec())
+            .filter(|form| form.len() >= 6)
+            .collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         Needles(forms)
     }
 
     /// A masker for one stream.
     pub fn masker(&self) -> Masker {
-        Masker { needles: self.0.clone(), held: vec![] }
+        Masker {
+            needles: self.0.clone(),
+            held: vec![],
+        }
     }
 }
 

@@ -21,7 +21,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("executor", "plan secret registry stop tree diag expr shim"),
     ("shim", ""),
     ("guard", "stop"),
-    ("engine", "plan secret source registry executor stop clock event expr diag tree"),
+    (
+        "engine",
+        "plan secret source registry executor stop clock event expr diag tree",
+    ),
     ("store", "event plan secret engine diag clock"),
     ("report", "plan engine store forge clock diag event executor expr"),
     ("config", "diag secret event"),
@@ -29,7 +32,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "pipelines",
         "clock config diag dialect engine event executor expr forge plan registry report secret source stop store tree",
     ),
-    ("server", "pipelines report store forge secret plan diag config event engine stop clock"),
+    (
+        "server",
+        "pipelines report store forge secret plan diag config event engine stop clock",
+    ),
 ];
 
 /// crate -> the only room that may name it.
@@ -79,7 +85,12 @@ fn rust_files(under: &str) -> Vec<File> {
     paths.sort();
     let file = |path: PathBuf| {
         let inside = path.strip_prefix(&base).expect("walked below it");
-        let first = inside.components().next().expect("has a name").as_os_str().to_string_lossy();
+        let first = inside
+            .components()
+            .next()
+            .expect("has a name")
+            .as_os_str()
+            .to_string_lossy();
         let room = first.trim_end_matches(".rs").to_owned();
         let text = fs::read_to_string(&path).expect("source files are text");
         File { path, room, text }
@@ -94,24 +105,38 @@ fn code(text: &str) -> &str {
 
 #[test]
 fn rooms_import_only_what_the_table_allows() {
-    let table: BTreeMap<&str, Vec<&str>> =
-        MAY_IMPORT.iter().map(|(room, may)| (*room, may.split_whitespace().collect())).collect();
+    let table: BTreeMap<&str, Vec<&str>> = MAY_IMPORT
+        .iter()
+        .map(|(room, may)| (*room, may.split_whitespace().collect()))
+        .collect();
     let mut wrong = vec![];
     for file in rust_files("src") {
         if matches!(file.room.as_str(), "main" | "lib" | "cli") || file.path.ends_with("tests.rs") {
             continue;
         }
         let Some(may) = table.get(file.room.as_str()) else {
-            wrong.push(format!("{}: room `{}` is not in the table", file.path.display(), file.room));
+            wrong.push(format!(
+                "{}: room `{}` is not in the table",
+                file.path.display(),
+                file.room
+            ));
             continue;
         };
         for (number, line) in code(&file.text).lines().enumerate() {
             let line = line.split("//").next().unwrap_or_default();
             for part in line.split("crate::").skip(1) {
-                let named: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let named: String = part
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
                 let is_room = table.contains_key(named.as_str()) || named == "cli";
                 if is_room && named != file.room && !may.contains(&named.as_str()) {
-                    wrong.push(format!("{}:{}: `{}` may not import `{named}`", file.path.display(), number + 1, file.room));
+                    wrong.push(format!(
+                        "{}:{}: `{}` may not import `{named}`",
+                        file.path.display(),
+                        number + 1,
+                        file.room
+                    ));
                 }
             }
         }
@@ -156,7 +181,9 @@ fn no_room_has_a_name_that_says_nothing() {
         .flat_map(|folder| rust_files(folder))
         .filter(|file| {
             let inside = file.path.strip_prefix(root()).unwrap_or(&file.path).with_extension("");
-            inside.components().any(|part| FORBIDDEN_NAMES.contains(&part.as_os_str().to_string_lossy().as_ref()))
+            inside
+                .components()
+                .any(|part| FORBIDDEN_NAMES.contains(&part.as_os_str().to_string_lossy().as_ref()))
         })
         .map(|file| file.path.display().to_string())
         .collect();
@@ -167,7 +194,11 @@ fn no_room_has_a_name_that_says_nothing() {
 fn every_room_says_what_it_is_for() {
     let silent: Vec<String> = rust_files("src")
         .into_iter()
-        .filter(|file| file.path.file_name().is_some_and(|name| name == "mod.rs" || name == "lib.rs"))
+        .filter(|file| {
+            file.path
+                .file_name()
+                .is_some_and(|name| name == "mod.rs" || name == "lib.rs")
+        })
         .filter(|file| !file.text.starts_with("//!"))
         .map(|file| file.path.display().to_string())
         .collect();
