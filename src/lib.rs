@@ -2,6 +2,7 @@
 //!
 //! Rooms and what each may import: see ARCHITECTURE.md; `tests/it/tidy.rs` enforces it.
 
+pub mod cli;
 pub mod clock;
 pub mod diag;
 pub mod engine;

@@ -246,10 +246,27 @@ pub fn next(state: JobState, event: JobEvent, retries: Retries) -> (JobState, Ve
         (Stopping { why, .. }, JobEvent::Ended(End::Passed | End::Failed { .. } | End::Broke(_) | End::Stopped)) => {
             done(Outcome::Cancelled(why))
         }
-        // Asked twice: no more grace. Only a person asks twice; a matrix that fails twice is still polite.
-        (Stopping { tries, why }, JobEvent::Stop(Why::Cancelled)) => {
-            (Stopping { tries, why }, vec![Stop { politely: false }])
-        }
+        // A person who asks twice gives no more grace; a matrix that fails twice is still polite.
+        (
+            Stopping {
+                tries,
+                why: Why::Cancelled,
+            },
+            JobEvent::Stop(Why::Cancelled),
+        ) => (
+            Stopping {
+                tries,
+                why: Why::Cancelled,
+            },
+            vec![Stop { politely: false }],
+        ),
+        (Stopping { tries, .. }, JobEvent::Stop(Why::Cancelled)) => (
+            Stopping {
+                tries,
+                why: Why::Cancelled,
+            },
+            vec![],
+        ),
         (Stopping { tries, why }, JobEvent::Stop(Why::FailFast | Why::Superseded | Why::TimedOut)) => {
             (Stopping { tries, why }, vec![])
         }

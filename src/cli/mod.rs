@@ -1,0 +1,60 @@
+//! The command line: arguments, subcommands, exit statuses. The binary's edge: errors are printed here and nowhere else.
+
+mod completions;
+pub mod exit;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failed};
+
+/// Self-hosted, container-native CI: the same file runs on a laptop and on the server.
+#[derive(Debug, Parser)]
+#[command(name = "drydock", version, disable_help_subcommand = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs the command line and answers with the process's exit status.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version are no mistakes.
+            let status = if told.use_stderr() { Exit::Wrong } else { Exit::Passed };
+            let _ = told.print();
+            return status.into();
+        }
+    };
+    let done = match cli.command {
+        Command::Completions(args) => completions::run(&args),
+    };
+    match done {
+        Ok(status) => status.into(),
+        Err(failed) => failed.report(),
+    }
+}
+
+/// The whole command line, for completions and for the tests that hold its help.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// For commands that wait: a runtime of its own, so that the others start without one.
+pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failed> {
+    // One TLS provider for every client; an error only says that it is set already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Failed::machine(format!("cannot start the async runtime: {cause}")))?;
+    Ok(runtime.block_on(work))
+}
