@@ -21,6 +21,9 @@ pub enum WebhookError {
     WrongSignature { name: &'static str },
     #[error("the delivery was signed {off_s} s away from this machine's time; at most {allowed_s} s are accepted")]
     Stale { off_s: u64, allowed_s: u64 },
+    /// A header that proves nothing, but must be read.
+    #[error("the header {name} cannot be read: {why}")]
+    Unreadable { name: String, why: &'static str },
     #[error("the delivery does not say what it is: it has no {wanted} header")]
     NoEvent { wanted: &'static str },
     #[error("the body is not JSON")]
@@ -46,7 +49,11 @@ impl WebhookError {
             | Self::Header { .. }
             | Self::WrongSignature { .. }
             | Self::Stale { .. } => 401,
-            Self::NoEvent { .. } | Self::NotJson { .. } | Self::NoFormPayload | Self::Payload { .. } => 400,
+            Self::Unreadable { .. }
+            | Self::NoEvent { .. }
+            | Self::NotJson { .. }
+            | Self::NoFormPayload
+            | Self::Payload { .. } => 400,
         }
     }
 
@@ -58,7 +65,9 @@ impl WebhookError {
                 "set a secret in the forge's webhook settings, the same as in Drydock's configuration"
             }
             Self::WeakSignature { .. } => "let the forge (or the proxy before Drydock) send the SHA-256 header",
-            Self::Repeated { .. } | Self::Header { .. } => "send the headers as the forge makes them",
+            Self::Repeated { .. } | Self::Header { .. } | Self::Unreadable { .. } => {
+                "send the headers as the forge makes them"
+            }
             Self::WrongSignature { .. } => {
                 "use the same secret at the forge and in Drydock, and let no proxy change the body"
             }
@@ -76,6 +85,7 @@ impl WebhookError {
             | Self::Header { .. }
             | Self::WrongSignature { .. }
             | Self::Stale { .. }
+            | Self::Unreadable { .. }
             | Self::NoEvent { .. }
             | Self::NoFormPayload
             | Self::Payload { .. } => format!("{self}; {help}"),
@@ -99,7 +109,7 @@ pub enum Blame {
 pub enum ForgeError {
     #[error("cannot set the status at {at}: no token is configured for {forge}")]
     NoToken { forge: ForgeKind, at: String },
-    #[error("cannot set the status at {at}: {why}")]
+    #[error("{at} cannot be used: {why}")]
     Address { at: String, why: String },
     #[error("cannot reach {at}")]
     Unreachable {

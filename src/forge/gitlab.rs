@@ -246,7 +246,10 @@ fn merge_request(root: &Place<'_>, delivery: Option<String>, payload: &Arc<Value
         }
     };
 
-    let word = request.get("action")?.text()?.unwrap_or("(not stated)");
+    let Some(word) = request.get("action")?.text()? else {
+        understood.reason = format!("the payload does not tell what happened to merge request !{number}");
+        return Ok(understood);
+    };
     let action = match word {
         "open" => "opened",
         "reopen" => "reopened",

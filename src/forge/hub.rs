@@ -223,7 +223,11 @@ fn pull_request(flavour: &Flavour, delivery: &Delivery) -> Result<Understood, We
         }
     };
 
-    let action = (flavour.action)(root.get("action")?.text()?.unwrap_or("(not stated)")).to_owned();
+    let Some(action) = root.get("action")?.text()? else {
+        understood.reason = format!("the payload does not tell what happened to pull request #{number}");
+        return Ok(understood);
+    };
+    let action = (flavour.action)(action).to_owned();
     let title = request.get("title")?.text()?.unwrap_or_default();
     let event = Event::PullRequest(PullRequest {
         number,

@@ -3,6 +3,7 @@
 //! Source: GitHub REST "Create a commit status"; GitLab API "Commits: set commit pipeline status"; Gitea API
 //! `repoCreateStatus`.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,12 +30,11 @@ const SAID_CHARS_MAX: usize = 300;
 pub struct Connection {
     base: Url,
     token: Option<Secret>,
-    client: Client,
+    client: Arc<OnceLock<Client>>,
 }
 
 impl Connection {
-    /// Checks the address; nothing is sent. No redirect will be followed, so that a token goes where it was meant to go and
-    /// nowhere else.
+    /// Checks the address; nothing is sent.
     pub fn new(base: &str, token: Option<Secret>) -> Result<Self, ForgeError> {
         // What cannot be read may hide credentials, so it is not repeated.
         let wrong = |why: String| ForgeError::Address {
@@ -52,17 +52,25 @@ impl Connection {
                 why: "the forge's address may carry no credentials".to_owned(),
             });
         }
+        Ok(Connection {
+            base: url,
+            token,
+            client: Arc::default(),
+        })
+    }
+
+    /// Made when first needed: reading the machine's root certificates takes time and memory. No redirect is followed, so
+    /// that a token goes where it was meant to go and nowhere else.
+    fn client(&self) -> Result<&Client, reqwest::Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(|cause| ForgeError::Unreachable { at: shown(&url), cause })?;
-        Ok(Connection {
-            base: url,
-            token,
-            client,
-        })
+            .build()?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Where a forge's API is when nothing else is configured; Gitea has no such place.
@@ -184,12 +192,6 @@ pub(super) async fn to_gitea(connection: &Connection, update: &StatusUpdate) -> 
 /// GitLab keeps a little state machine for each context: it refuses a step that leads nowhere new.
 pub(super) async fn to_gitlab(connection: &Connection, update: &StatusUpdate) -> Result<(), ForgeError> {
     match gitlab_status(connection, update, gitlab_state(update.state)).await {
-        Err(failure) if update.state == StatusState::Skipped && failure.is_bad_request() => {
-            // Older versions have no `skipped`.
-            gitlab_status(connection, update, "success")
-                .await
-                .map_err(Failure::into_error)
-        }
         Err(failure) if failure.is_bad_request() && failure.said.contains("Cannot transition status via") => {
             let word = gitlab_state(update.state);
             let is_there = failure.said.contains(&format!("from :{word}"));
@@ -211,6 +213,12 @@ pub(super) async fn to_gitlab(connection: &Connection, update: &StatusUpdate) ->
                 | StatusState::Skipped
                 | StatusState::Lost => Err(failure.into_error()),
             }
+        }
+        Err(failure) if update.state == StatusState::Skipped && failure.is_bad_request() => {
+            // Older versions have no `skipped`.
+            gitlab_status(connection, update, "success")
+                .await
+                .map_err(Failure::into_error)
         }
         other => other.map_err(Failure::into_error),
     }
@@ -334,7 +342,7 @@ async fn post(
         at: shown.clone(),
         cause: cause.without_url(),
     };
-    let mut request = connection.client.post(at).json(body);
+    let mut request = connection.client().map_err(unreachable)?.post(at).json(body);
     request = request.header(USER_AGENT, concat!("drydock/", env!("CARGO_PKG_VERSION")));
     for (name, value) in headers {
         let mut value = HeaderValue::from_str(&value).map_err(|_| ForgeError::Address {
