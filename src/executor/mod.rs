@@ -3,6 +3,8 @@
 //! Must not know dialects, forges or the store. `docker/` talks to an engine; `fake.rs` enforces the contract in tests.
 
 pub mod error;
+#[cfg(test)]
+pub mod fake;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

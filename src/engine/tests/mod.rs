@@ -1,5 +1,7 @@
 //! The engine's promises over random graphs: no job before its needs, every pipeline ends, a cancel ends all.
 
+mod drive;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
