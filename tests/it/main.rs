@@ -1,1 +1,7 @@
+//! Integration tests, one binary: real daemon, real repositories, real registry, the real `drydock`.
+//!
+//! `support` holds the parts that tests start; every other module is one area of behaviour.
+
+mod harness;
+mod support;
 mod tidy;
