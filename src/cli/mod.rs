@@ -2,6 +2,7 @@
 
 mod completions;
 pub mod exit;
+mod expr;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ struct Cli {
 enum Command {
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Evaluate an expression
+    Expr(expr::Args),
 }
 
 /// Runs the command line and answers with the process's exit status.
@@ -36,6 +39,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Completions(args) => completions::run(&args),
+        Command::Expr(args) => expr::run(args),
     };
     match done {
         Ok(status) => status.into(),

@@ -77,10 +77,12 @@ impl Ignore {
 
     /// Whether a path, relative to the context's root and with `/`, is left out.
     pub fn is_ignored(&self, path: &str) -> bool {
-        let path = clean(path);
-        if path == "." {
-            return false;
-        }
+        let path = match (clean(path), path.ends_with('/')) {
+            // The context's root itself is never left out.
+            (cleaned, _) if cleaned == "." => return false,
+            (cleaned, true) if cleaned != "/" => cleaned + "/",
+            (cleaned, _) => cleaned,
+        };
         let mut ignored = false;
         for pattern in &self.patterns {
             // An exclusion matters only for what is ignored so far, and the other way round.

@@ -7,9 +7,6 @@ use super::parser::{Comparison, Key, Node, NodeKind, unknown};
 use super::value::{Object, Value};
 use super::{Scope, functions};
 
-/// Most bytes of text that an evaluation may hold in one value.
-const TEXT_BYTES_MAX: usize = 10 * 1024 * 1024;
-
 pub(super) fn evaluate(root: &Node, scope: &dyn Scope) -> Result<Value, ExprError> {
     Ok(visit(root, scope)?.value)
 }
@@ -110,14 +107,7 @@ fn call(function: &str, arguments: &[Node], span: (usize, usize), scope: &dyn Sc
             }
         },
     };
-    let value = answer.map_err(|message| ExprError::evaluation(message, span))?;
-    match &value {
-        Value::String(text) if text.len() > TEXT_BYTES_MAX => {
-            let message = format!("`{function}` made a text of more than {TEXT_BYTES_MAX} bytes");
-            Err(ExprError::evaluation(message, span))
-        }
-        _ => Ok(value),
-    }
+    answer.map_err(|message| ExprError::evaluation(message, span))
 }
 
 enum Step {

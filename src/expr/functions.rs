@@ -1,9 +1,10 @@
 //! The functions that every expression has, and how many arguments each function takes.
 
-use serde::Serialize;
-
 use super::number;
 use super::value::{Value, fold};
+
+/// Most bytes of text that one value may hold.
+pub(super) const TEXT_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// Functions that need nothing but their arguments.
 pub const BUILT_IN: [&str; 8] = [
@@ -70,9 +71,12 @@ pub(super) fn call(function: &str, arguments: &[Value]) -> Option<Result<Value, 
         "contains" => Ok(contains(at(0), at(1)).into()),
         "startswith" => Ok(both(at(0), at(1), |text, part| text.starts_with(part)).into()),
         "endswith" => Ok(both(at(0), at(1), |text, part| text.ends_with(part)).into()),
-        "join" => Ok(join(at(0), arguments.get(1)).into()),
+        "join" => join(at(0), arguments.get(1)).map(Value::from),
         "format" => format(&at(0).to_string(), arguments.get(1..).unwrap_or_default()).map(Value::from),
-        "tojson" => Ok(to_json(at(0)).into()),
+        "tojson" => {
+            let mut text = String::new();
+            to_json(at(0), 0, &mut text).map(|()| text.into())
+        }
         "fromjson" => from_json(&at(0).to_string()),
         "case" => case(arguments),
         _ => return None,
@@ -94,16 +98,34 @@ fn both(left: &Value, right: &Value, matches: impl Fn(&str, &str) -> bool) -> bo
     left.is_primitive() && right.is_primitive() && matches(&fold(&left.to_string()), &fold(&right.to_string()))
 }
 
-fn join(list: &Value, separator: Option<&Value>) -> String {
+fn join(list: &Value, separator: Option<&Value>) -> Result<String, String> {
     let separator = match separator {
         Some(separator) if separator.is_primitive() => separator.to_string(),
         Some(_) | None => ",".to_string(),
     };
     match list {
-        Value::Array(items) => items.iter().map(Value::to_string).collect::<Vec<_>>().join(&separator),
-        Value::Object(_) => String::new(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => list.to_string(),
+        Value::Array(items) => {
+            let mut text = String::new();
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push_str(&separator);
+                }
+                text.push_str(&item.to_string());
+                bounded(&text)?;
+            }
+            Ok(text)
+        }
+        Value::Object(_) => Ok(String::new()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(list.to_string()),
     }
+}
+
+/// Refuses a text that grows beyond all use.
+pub(super) fn bounded(text: &str) -> Result<(), String> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("the text grows beyond {} MiB", TEXT_BYTES_MAX / 1024 / 1024))
 }
 
 /// `{0}` stands for the first value, `{{` and `}}` for braces.
@@ -140,6 +162,7 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
                 )
             })?;
         text.push_str(&value.to_string());
+        bounded(&text)?;
         rest = &after[close + 1..];
     }
     text.push_str(rest);
@@ -147,16 +170,43 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
 }
 
 /// Indented by two blanks, as GitHub writes it.
-fn to_json(value: &Value) -> String {
-    if let Value::Number(value) = value {
-        return number::format(*value);
+fn to_json(value: &Value, depth: usize, out: &mut String) -> Result<(), String> {
+    let line = |depth: usize, out: &mut String| {
+        out.push('\n');
+        out.push_str(&"  ".repeat(depth));
+    };
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(value) => out.push_str(&number::format(*value)),
+        Value::String(text) => out.push_str(&quoted(text)),
+        Value::Array(items) if items.is_empty() => out.push_str("[]"),
+        Value::Object(object) if object.is_empty() => out.push_str("{}"),
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                line(depth + 1, out);
+                to_json(item, depth + 1, out)?;
+            }
+            line(depth, out);
+            out.push(']');
+        }
+        Value::Object(object) => {
+            out.push('{');
+            for (index, (name, item)) in object.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                line(depth + 1, out);
+                out.push_str(&quoted(name));
+                out.push_str(": ");
+                to_json(item, depth + 1, out)?;
+            }
+            line(depth, out);
+            out.push('}');
+        }
     }
-    let mut bytes = Vec::new();
-    let mut writer = serde_json::Serializer::pretty(&mut bytes);
-    match value.serialize(&mut writer) {
-        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => String::new(),
-    }
+    bounded(out)
 }
 
 fn from_json(text: &str) -> Result<Value, String> {

@@ -42,8 +42,11 @@ fn radix(digits: &str, base: u32) -> f64 {
     value
 }
 
-/// A number's text: at most 15 places behind the point, no trailing zeros, `-0` as `0`, an exponent from 1e21 on and
-/// below 1e-6, `NaN`, `Infinity`, `-Infinity`.
+/// Significant digits of a number's text.
+const DIGITS: usize = 15;
+
+/// A number's text, with 15 significant digits and no trailing zeros: `0.3`, `1E+15`, `1E-05`, `-Infinity`, `NaN`; `-0` is
+/// `0`. From 1e15 on and below 1e-4 it has an exponent, as GitHub's runner writes it.
 pub(super) fn format(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_string();
@@ -51,21 +54,31 @@ pub(super) fn format(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_string();
     }
-    let rounded: f64 = if value.abs() < 1e15 {
-        format!("{value:.15}").parse().unwrap_or(value)
-    } else {
-        value
-    };
-    if rounded == 0.0 {
+    if value == 0.0 {
         return "0".to_string();
     }
-    if rounded.abs() < 1e21 && rounded.abs() >= 1e-6 {
-        return format!("{rounded}");
+    let scientific = format!("{:.*e}", DIGITS - 1, value.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let digits = mantissa.replace('.', "");
+    let digits = digits.trim_end_matches('0');
+    let sign = if value < 0.0 { "-" } else { "" };
+    if !(-4..DIGITS as i32).contains(&exponent) {
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        let exponent_sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{sign}{first}{point}{rest}E{exponent_sign}{:02}", exponent.abs());
     }
-    let text = format!("{rounded:e}");
-    match text.split_once('e') {
-        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent}"),
-        _ => text,
+    match usize::try_from(exponent) {
+        Err(_) => {
+            let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+            format!("{sign}0.{zeros}{digits}")
+        }
+        Ok(exponent) if digits.len() <= exponent + 1 => format!("{sign}{digits:0<width$}", width = exponent + 1),
+        Ok(exponent) => {
+            let (whole, fraction) = digits.split_at(exponent + 1);
+            format!("{sign}{whole}.{fraction}")
+        }
     }
 }
 
@@ -107,11 +120,17 @@ mod tests {
             (1.0, "1"),
             (-2.5, "-2.5"),
             (0.1 + 0.2, "0.3"),
-            (1e20, "100000000000000000000"),
-            (1e21, "1e+21"),
-            (1.5e-7, "1.5e-7"),
-            (1e-16, "0"),
-            (9_007_199_254_740_991.0, "9007199254740991"),
+            (120.0, "120"),
+            (-123_456.789, "-123456.789"),
+            (0.012, "0.012"),
+            (999_999_999_999_999.0, "999999999999999"),
+            (1e15, "1E+15"),
+            (12_345_678_901_234_567_890.0, "1.23456789012346E+19"),
+            (-1.5e100, "-1.5E+100"),
+            (0.0001, "0.0001"),
+            (0.00001, "1E-05"),
+            (2.0 / 3.0, "0.666666666666667"),
+            (99.999_999_999_999_999, "100"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
         ] {

@@ -1,6 +1,7 @@
 //! Text with expressions in it: `release-${{ github.ref_name }}`.
 
 use super::error::ExprError;
+use super::functions::bounded;
 use super::parser::{Node, NodeKind, parse};
 use super::value::Value;
 use super::{Expr, Scope};
@@ -87,6 +88,8 @@ impl Template {
                 Part::Value { expression, offset } => {
                     let value = expression.evaluate(scope).map_err(|error| moved(error, *offset))?;
                     text.push_str(&value.to_string());
+                    let span = (0, self.text.len());
+                    bounded(&text).map_err(|message| ExprError::evaluation(message, span))?;
                 }
             }
         }

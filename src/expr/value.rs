@@ -341,7 +341,16 @@ impl From<serde_json::Value> for Value {
             serde_json::Value::Number(number) => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
             serde_json::Value::String(text) => Value::String(text.into()),
             serde_json::Value::Array(items) => Value::array(items.into_iter().map(Value::from).collect()),
-            serde_json::Value::Object(entries) => Value::object(entries),
+            serde_json::Value::Object(entries) => {
+                let mut object = Object::new();
+                for (name, value) in entries {
+                    // Of names that differ by case only, the first one counts.
+                    if !object.contains_key(&name) {
+                        object.insert(name, value);
+                    }
+                }
+                object.into()
+            }
         }
     }
 }
