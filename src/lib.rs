@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod clock;
 pub mod diag;
+pub mod dialect;
 pub mod engine;
 pub mod event;
 pub mod executor;

@@ -16,6 +16,7 @@ mod lexer;
 mod number;
 mod parser;
 mod re2;
+mod reads;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use error::{ExprError, ExprErrorKind};
 pub use functions::{BUILT_IN, STATUS};
+pub use reads::Reads;
 pub use template::Template;
 pub use value::{Object, Value};
 

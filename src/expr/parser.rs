@@ -466,7 +466,7 @@ impl Node {
         }
     }
 
-    fn ungrouped(&self) -> &Node {
+    pub fn ungrouped(&self) -> &Node {
         match &self.kind {
             NodeKind::Group(inner) => inner.ungrouped(),
             _ => self,

@@ -148,7 +148,7 @@ impl Template {
         found
     }
 
-    fn expressions(&self) -> impl Iterator<Item = (&Expr, usize)> {
+    pub(super) fn expressions(&self) -> impl Iterator<Item = (&Expr, usize)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(_) => None,
             Part::Value { expression, offset } => Some((expression, *offset)),
