@@ -51,7 +51,11 @@ fn collect(node: &Node, found: &mut Vec<Reads>) {
             }
             keys(node, found);
         }
-        NodeKind::Call { arguments: operands, .. } | NodeKind::All(operands) | NodeKind::Any(operands) => {
+        NodeKind::Call {
+            arguments: operands, ..
+        }
+        | NodeKind::All(operands)
+        | NodeKind::Any(operands) => {
             for operand in operands {
                 collect(operand, found);
             }

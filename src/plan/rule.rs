@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::Reason;
 use crate::diag::Origin;
 use crate::event::{Changed, Event, Trigger};
-use crate::expr::globs::Patterns;
+use crate::expr::globs::{Patterns, Verdict};
 
 /// One entry of a file's `on:`.
 #[derive(Debug, Clone)]
@@ -204,20 +204,35 @@ fn refuse(text: String, origin: &Origin) -> Refusal {
     })
 }
 
+/// The patterns as a file lists them: `[main, release/**]`.
+fn listed(patterns: &Patterns) -> String {
+    let texts: Vec<&str> = (0..).map_while(|index| patterns.text(index)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
 fn name_passes(what: &str, name: &str, only: &Option<Globs>, ignore: &Option<Globs>) -> Result<(), Refusal> {
-    if let Some(globs) = only
-        && !globs.patterns.matches(name)
-    {
-        return Err(refuse(
-            format!("{what} `{name}` matches none of {}", globs.patterns),
-            &globs.origin,
-        ));
+    if let Some(globs) = only {
+        match globs.patterns.verdict(name) {
+            Verdict::Taken(_) => {}
+            Verdict::TakenBack(index) => {
+                let pattern = globs.patterns.text(index).unwrap_or_default();
+                return Err(refuse(
+                    format!("{what} '{name}' is taken out by {pattern}"),
+                    &globs.origin,
+                ));
+            }
+            Verdict::Unmatched => {
+                let text = format!("{what} '{name}' matches none of {}", listed(&globs.patterns));
+                return Err(refuse(text, &globs.origin));
+            }
+        }
     }
     if let Some(globs) = ignore
-        && globs.patterns.ignored_by(name).is_some()
+        && let Some(index) = globs.patterns.ignored_by(name)
     {
+        let pattern = globs.patterns.text(index).unwrap_or_default();
         return Err(refuse(
-            format!("{what} `{name}` is ignored by {}", globs.patterns),
+            format!("{what} '{name}' is ignored by {pattern}"),
             &globs.origin,
         ));
     }
@@ -227,17 +242,23 @@ fn name_passes(what: &str, name: &str, only: &Option<Globs>, ignore: &Option<Glo
 fn paths_pass(changed: &Changed, only: &Option<Globs>, ignore: &Option<Globs>) -> Result<(), Refusal> {
     // Nobody knows what changed (a new branch, a cut-off payload): better a run too many than one too few.
     let Changed::Paths(paths) = changed else { return Ok(()) };
+    let count = match paths.len() {
+        1 => "the one changed file".to_owned(),
+        many => format!("the {many} changed files"),
+    };
     if let Some(globs) = only
         && globs.patterns.paths_match(paths).is_none()
     {
-        let text = format!("none of the {} changed files matches {}", paths.len(), globs.patterns);
-        return Err(refuse(text, &globs.origin));
+        return Err(refuse(
+            format!("none of {count} matches {}", listed(&globs.patterns)),
+            &globs.origin,
+        ));
     }
     if let Some(globs) = ignore
         && globs.patterns.paths_ignore_match(paths).is_none()
     {
         return Err(refuse(
-            format!("every changed file is ignored by {}", globs.patterns),
+            format!("all of {count} are ignored by {}", listed(&globs.patterns)),
             &globs.origin,
         ));
     }
