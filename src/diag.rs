@@ -48,14 +48,20 @@ pub struct SourceFile {
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     files: Vec<Arc<SourceFile>>,
+    /// Per file, where its lines begin, so that a place is found without reading the file again.
+    lines: Vec<Arc<[u32]>>,
 }
 
 impl Sources {
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
+        let text = text.into();
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = std::iter::once(0).chain(newlines.map(|(at, _)| u32::try_from(at + 1).unwrap_or(u32::MAX)));
+        self.lines.push(starts.collect());
         self.files.push(Arc::new(SourceFile {
             path: path.into(),
-            text: text.into(),
+            text,
         }));
         id
     }
@@ -73,10 +79,10 @@ impl Sources {
         while !file.text.is_char_boundary(at) {
             at -= 1;
         }
-        let before = &file.text[..at];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
+        let starts = &self.lines[usize::from(span.file.0)];
+        let line = starts.partition_point(|start| *start as usize <= at);
+        let line_start = starts.get(line.saturating_sub(1)).map_or(0, |start| *start as usize);
+        let column = file.text[line_start..at].chars().count() + 1;
         Origin {
             file: file.path.as_str().into(),
             line: line as u32,
