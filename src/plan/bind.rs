@@ -2,15 +2,12 @@
 
 use indexmap::IndexMap;
 
-use super::{Axis, Conventions, Job, JobKey, Matrix, StepPast};
+use super::{Conventions, Job, JobKey, StepPast};
 use crate::diag::Origin;
 use crate::event::Trigger;
 use crate::expr::hash_files::{self, Files};
-use crate::expr::{ExprError, Scope, Template, Value};
+use crate::expr::{Scope, Value};
 use crate::secret::SecretSet;
-
-/// At most so many instances come from one matrix, as on GitHub.
-pub const INSTANCES_MAX: usize = 256;
 
 /// Why something runs or not: the rule, the place where it stands and the values that decided.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -210,7 +207,7 @@ pub fn bind(job: &Job, conventions: &dyn Conventions, facts: &Facts<'_>) -> Bind
             index: 0,
             matrix: IndexMap::new(),
         }]),
-        Some(matrix) => expand(matrix, &scope),
+        Some(matrix) => matrix.expand(&scope),
     };
     match instances {
         Ok(instances) if instances.is_empty() => {
@@ -262,133 +259,4 @@ fn needs_stand_in_the_way(job: &Job, facts: &Facts<'_>) -> Option<Reason> {
         JobResult::Skipped => "was skipped",
     };
     Some(Reason::new(format!("needs `{key}`, which {what}")).at(&job.origin))
-}
-
-type Row = IndexMap<String, Value>;
-
-fn expand(matrix: &Matrix, scope: &FactsScope<'_>) -> Result<Vec<Instance>, Wrong> {
-    let fails = |what: String, error: ExprError| Wrong::new(what, &matrix.origin, error);
-    let not = |what: &str, wanted: &str, got: &Value| {
-        Wrong::new(
-            what,
-            &matrix.origin,
-            format!("gives {} where {wanted} is wanted", got.kind()),
-        )
-    };
-    let mut axes: IndexMap<String, Vec<Value>> = IndexMap::new();
-    let mut include: Vec<Row> = vec![];
-    let mut exclude: Vec<Row> = vec![];
-    if let Some(whole) = &matrix.whole {
-        let value = whole
-            .value(scope)
-            .map_err(|error| fails("the matrix cannot be worked out".into(), error))?;
-        let Value::Object(entries) = &value else {
-            return Err(not("the matrix", "an object of lists", &value));
-        };
-        for (name, value) in entries.iter() {
-            let Value::Array(values) = value else {
-                return Err(not(&format!("matrix `{name}`"), "a list", value));
-            };
-            match name.as_ref() {
-                "include" => include.extend(values.iter().filter_map(row_of)),
-                "exclude" => exclude.extend(values.iter().filter_map(row_of)),
-                _ => drop(axes.insert(name.to_string(), values.to_vec())),
-            }
-        }
-    }
-    for (name, axis) in &matrix.axes {
-        let values = match axis {
-            Axis::Values(values) => values.clone(),
-            Axis::From(template) => {
-                let value = template
-                    .value(scope)
-                    .map_err(|error| fails(format!("matrix `{name}` cannot be worked out"), error))?;
-                let Value::Array(values) = &value else {
-                    return Err(not(&format!("matrix `{name}`"), "a list", &value));
-                };
-                values.to_vec()
-            }
-        };
-        axes.insert(name.clone(), values);
-    }
-    let render = |rows: &[IndexMap<String, Template>], what: &str| -> Result<Vec<Row>, Wrong> {
-        let value = |template: &Template| {
-            template
-                .value(scope)
-                .map_err(|error| fails(format!("matrix `{what}` cannot be worked out"), error))
-        };
-        rows.iter()
-            .map(|row| {
-                row.iter()
-                    .map(|(key, template)| Ok((key.clone(), value(template)?)))
-                    .collect()
-            })
-            .collect()
-    };
-    include.extend(render(&matrix.include, "include")?);
-    exclude.extend(render(&matrix.exclude, "exclude")?);
-    let rows = combine(&axes, &include, &exclude);
-    if rows.len() > INSTANCES_MAX {
-        let why = format!("gives more than {INSTANCES_MAX} jobs, which is the most that is allowed");
-        return Err(Wrong::new("the matrix", &matrix.origin, why));
-    }
-    Ok(rows
-        .into_iter()
-        .enumerate()
-        .map(|(index, matrix)| Instance {
-            index: index as u32,
-            matrix,
-        })
-        .collect())
-}
-
-fn row_of(value: &Value) -> Option<Row> {
-    match value {
-        Value::Object(entries) => Some(
-            entries
-                .iter()
-                .map(|(key, value)| (key.to_string(), value.clone()))
-                .collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
-    }
-}
-
-/// GitHub's rules: the product of the axes, less what `exclude` matches; each `include` widens every member
-/// whose original values it does not overwrite, or else becomes a member of its own.
-pub(super) fn combine(axes: &IndexMap<String, Vec<Value>>, include: &[Row], exclude: &[Row]) -> Vec<Row> {
-    let mut rows: Vec<Row> = if axes.is_empty() { vec![] } else { vec![Row::new()] };
-    for (name, values) in axes {
-        let grown = rows.iter().flat_map(|row| {
-            values.iter().map(|value| {
-                let mut row = row.clone();
-                row.insert(name.clone(), value.clone());
-                row
-            })
-        });
-        // One more than allowed is enough to refuse the matrix.
-        rows = grown.take(INSTANCES_MAX * 4 + 1).collect();
-    }
-    rows.retain(|row| {
-        !exclude
-            .iter()
-            .any(|wanted| wanted.iter().all(|(key, value)| row.get(key) == Some(value)))
-    });
-    let originals = rows.clone();
-    for extra in include {
-        let mut joined = false;
-        for (row, original) in rows.iter_mut().zip(&originals) {
-            if extra
-                .iter()
-                .all(|(key, value)| original.get(key).is_none_or(|known| known == value))
-            {
-                row.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
-                joined = true;
-            }
-        }
-        if !joined {
-            rows.push(extra.clone());
-        }
-    }
-    rows
 }

@@ -5,6 +5,7 @@
 mod bind;
 mod builder;
 mod conventions;
+mod matrix;
 mod rule;
 mod secrets;
 
@@ -15,11 +16,12 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use crate::diag::Origin;
-use crate::expr::{Expr, Template, Value};
+use crate::expr::{Expr, Template};
 
-pub use bind::{Binding, Facts, FactsScope, Finished, INSTANCES_MAX, Instance, JobResult, Reason, Wrong, bind};
+pub use bind::{Binding, Facts, FactsScope, Finished, Instance, JobResult, Reason, Wrong, bind};
 pub use builder::{PlanBuilder, PlanError, cycle};
 pub use conventions::{AfterStep, BeforeStep, Conventions, StepFile, StepPast};
+pub use matrix::{Axis, Cell, INSTANCES_MAX, Matrix, Row, Rows};
 pub use rule::{Decision, EventFilter, Globs, ManualInput, Rule, decide};
 
 /// At most so many bytes are read back from one step file.
@@ -134,28 +136,6 @@ impl Condition {
             .iter()
             .any(|function| self.expr.calls(function))
     }
-}
-
-/// Values that multiply a job. Axes may hang on what earlier jobs gave and are then expanded by [`bind`].
-#[derive(Debug, Clone, Default)]
-pub struct Matrix {
-    pub axes: IndexMap<String, Axis>,
-    /// The whole matrix from one expression (an object of lists).
-    pub whole: Option<Template>,
-    pub include: Vec<IndexMap<String, Template>>,
-    pub exclude: Vec<IndexMap<String, Template>>,
-    /// Whether the first failing instance cancels the others.
-    pub fail_fast: bool,
-    pub max_parallel: Option<u32>,
-    pub origin: Origin,
-}
-
-#[derive(Debug, Clone)]
-pub enum Axis {
-    /// Literal values, each a scalar, list or object.
-    Values(Vec<Value>),
-    /// An expression that gives a list.
-    From(Template),
 }
 
 #[derive(Debug, Clone)]

@@ -16,8 +16,8 @@ use crate::diag::Origin;
 use crate::event::{Changed, CommitSha, Event, Trigger, Trust};
 use crate::expr::{Expr, Value};
 use crate::plan::{
-    AfterStep, Axis, BeforeStep, Condition, Conventions, Facts, ImageSource, Job, JobKey, Limits, Matrix, OnFailure,
-    Plan, PlanBuilder,
+    AfterStep, Axis, BeforeStep, Cell, Condition, Conventions, Facts, ImageSource, Job, JobKey, Limits, Matrix,
+    OnFailure, Plan, PlanBuilder,
 };
 
 /// A dialect without contexts: the engine must not need any.
@@ -88,7 +88,7 @@ fn job(key: &str, needs: &[&str]) -> Job {
 }
 
 fn matrix_of(members: u32, fail_fast: bool) -> Matrix {
-    let values = (0..members).map(|n| Value::Number(f64::from(n))).collect();
+    let values = (0..members).map(|n| Cell::Value(Value::Number(f64::from(n)))).collect();
     Matrix {
         axes: IndexMap::from([("n".to_owned(), Axis::Values(values))]),
         fail_fast,
