@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::executor::Stream;
@@ -15,10 +16,11 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// One line of `-o json` and of `GET /api/v1/pipelines/N/events`.
 /// * `seq`: from 1, without gaps within one pipeline. * `at`: RFC 3339.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineEvent {
     pub v: u32,
     pub seq: u64,
+    #[schemars(with = "String")]
     pub at: jiff::Timestamp,
     pub pipeline: u64,
     #[serde(flatten)]
@@ -26,7 +28,7 @@ pub struct PipelineEvent {
 }
 
 /// What happened. `job` is a job instance's key: `KEY`, or `KEY (a, b)` for a member of a matrix.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventKind {
     PipelineStarted {
@@ -148,7 +150,7 @@ impl EventKind {
 }
 
 /// A workflow file and whether the event starts it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkflowSeen {
     pub name: String,
     pub file: String,
@@ -156,7 +158,7 @@ pub struct WorkflowSeen {
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     Notice,
@@ -165,7 +167,7 @@ pub enum Level {
 }
 
 /// The words for how something stands, everywhere a person or a program sees one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Queued,

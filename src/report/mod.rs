@@ -7,6 +7,7 @@ pub mod ansi;
 pub mod json;
 pub mod live;
 pub mod plain;
+pub mod schema;
 pub mod tree;
 pub mod view;
 
