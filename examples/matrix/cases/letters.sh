@@ -1,0 +1,1 @@
+test "$(echo drydock | tr a-z A-Z)" = DRYDOCK

@@ -1,0 +1,1 @@
+test "$(seq 3 | tail -n 1)" = 3
