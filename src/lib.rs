@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod diag;
 pub mod dialect;
 pub mod engine;
