@@ -121,7 +121,8 @@ impl ForgesConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ForgeConfig {
-    /// Base of its API, e.g. `https://gitea.example.com/api/v1`; GitHub and GitLab have their public ones by default.
+    /// Where its API is: for GitHub `https://api.github.com` (the default) or `https://HOST/api/v3`, for GitLab (default
+    /// `https://gitlab.com`) and Gitea the forge's own address.
     pub api_url: Option<WebUrl>,
     /// Sets commit statuses.
     pub token: Option<HiddenText>,
@@ -278,7 +279,7 @@ pub struct DockerConfig {
     pub default_image: Option<String>,
     pub pull: PullWhen,
     /// Which image stands in for a runner label, e.g. `ubuntu-latest`.
-    pub images: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Limits of a job that sets none. No `cpus` means no limit on them.
     pub cpus: Option<f64>,
     pub memory: ByteSize,
@@ -292,7 +293,7 @@ impl Default for DockerConfig {
             endpoint: None,
             default_image: None,
             pull: PullWhen::Missing,
-            images: BTreeMap::new(),
+            labels: BTreeMap::new(),
             cpus: None,
             memory: ByteSize(JOB_MEMORY_BYTES),
             pids: JOB_PIDS,
@@ -316,7 +317,7 @@ pub enum PullWhen {
 pub struct RunnerConfig {
     /// Pipelines that run at once; others are queued.
     pub pipelines_max: u32,
-    /// Jobs that run at once, over all pipelines; as many as the machine has processors when 0.
+    /// Jobs of one pipeline that run at once; as many as the machine has processors when 0.
     pub jobs_max: u32,
     /// Between TERM and KILL when a step is stopped.
     pub grace: Span,

@@ -19,4 +19,5 @@ pub mod secret;
 pub mod shim;
 pub mod source;
 pub mod stop;
+pub mod store;
 pub mod tree;

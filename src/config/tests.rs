@@ -54,7 +54,7 @@ fn a_mistake_in_the_file_is_shown_where_it_stands() {
 
 #[test]
 fn variables_overrule_the_file() {
-    let text = "data_dir = \"/a\"\n[server]\nlisten = \"127.0.0.1:1\"\n[docker.images]\nubuntu-latest = \"u:1\"\n";
+    let text = "data_dir = \"/a\"\n[server]\nlisten = \"127.0.0.1:1\"\n[docker.labels]\nubuntu-latest = \"u:1\"\n";
     let variables = [
         ("DRYDOCK_SERVER_LISTEN", "0.0.0.0:9"),
         ("DRYDOCK_SERVER_ALLOWED_HOSTS", "a.example, b.example"),
@@ -79,7 +79,7 @@ fn variables_overrule_the_file() {
     assert_eq!(config.docker.cpus, Some(1.5));
     assert_eq!(config.docker.pull, PullWhen::Never);
     assert_eq!(config.clone.bytes_max.0, 1 << 30);
-    assert_eq!(config.docker.images["ubuntu-latest"], "u:1");
+    assert_eq!(config.docker.labels["ubuntu-latest"], "u:1");
     assert_eq!(config.data_dir, PathBuf::from("/a"));
 }
 

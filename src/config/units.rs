@@ -50,7 +50,7 @@ impl fmt::Display for Span {
         let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         let (unit, factor) = SPAN_UNITS
             .iter()
-            .find(|(_, factor)| millis >= *factor && millis % factor == 0)
+            .find(|(_, factor)| millis >= *factor && millis.is_multiple_of(*factor))
             .unwrap_or(&("ms", 1));
         write!(out, "{}{unit}", millis / factor)
     }
@@ -90,7 +90,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = SIZE_UNITS
             .iter()
-            .find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0)
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
             .unwrap_or(&("B", 1));
         write!(out, "{}{unit}", self.0 / factor)
     }
