@@ -3,6 +3,7 @@
 mod completions;
 pub mod exit;
 mod expr;
+mod selection;
 
 use std::process::ExitCode;
 

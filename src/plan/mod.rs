@@ -5,6 +5,7 @@
 mod bind;
 mod builder;
 mod conventions;
+mod files;
 mod matrix;
 mod rule;
 mod secrets;
@@ -21,6 +22,7 @@ use crate::expr::{Expr, Template};
 pub use bind::{Binding, Facts, FactsScope, Finished, Instance, JobResult, Reason, Wrong, bind};
 pub use builder::{PlanBuilder, PlanError, cycle};
 pub use conventions::{AfterStep, BeforeStep, Conventions, StepFile, StepPast};
+pub use files::TreeFiles;
 pub use matrix::{Axis, Cell, INSTANCES_MAX, Matrix, Row, Rows};
 pub use rule::{Decision, EventFilter, Globs, ManualInput, Rule, decide};
 
