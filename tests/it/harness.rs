@@ -215,8 +215,8 @@ async fn forges_take_statuses_as_the_real_ones_do() {
     let sha = "0123456789012345678901234567890123456789";
     for (kind, path, done) in [
         (ForgeKind::GitHub, "/repos/team/web/statuses/", "success"),
-        (ForgeKind::GitLab, "/projects/team%2Fweb/statuses/", "success"),
-        (ForgeKind::Gitea, "/repos/team/web/statuses/", "success"),
+        (ForgeKind::GitLab, "/api/v4/projects/team%2Fweb/statuses/", "success"),
+        (ForgeKind::Gitea, "/api/v1/repos/team/web/statuses/", "success"),
     ] {
         let forge = ForgeStandIn::start(kind).await;
         let url = format!("{}{path}{sha}", forge.api_url());

@@ -68,14 +68,9 @@ impl ForgeStandIn {
         Self { kind, address, shared }
     }
 
-    /// The address that the forge's API hangs below, e.g. `http://127.0.0.1:PORT/api/v4`.
+    /// What Drydock's setting `api_url` says of this forge.
     pub fn api_url(&self) -> String {
-        let path = match self.kind {
-            ForgeKind::GitHub => "",
-            ForgeKind::GitLab => "/api/v4",
-            ForgeKind::Gitea => "/api/v1",
-        };
-        format!("http://{}{path}", self.address)
+        format!("http://{}", self.address)
     }
 
     /// The next `times` statuses are answered with this HTTP status and forgotten.
