@@ -2,6 +2,7 @@
 //!
 //! `support` holds the parts that tests start; every other module is one area of behaviour.
 
+mod deploy;
 mod harness;
 mod support;
 mod tidy;
