@@ -12,7 +12,7 @@ use super::log::LineSink;
 use super::pipeline::{Gave, Ground};
 use super::resolve::{self, Resolver};
 use super::step::{self, Meaning, Next};
-use super::{Hands, WorkspaceMode};
+use super::{Hands, Keep, WorkspaceMode};
 use crate::clock::millis;
 use crate::executor::{Blame, Ended, ExecutorError, JobSpec, Place, Session, StepEnd, StepSpec, Workspace};
 use crate::expr::hash_files::Files;
@@ -117,9 +117,19 @@ impl Attempt {
                 }
             }
         };
+        let keep = match self.hands.settings.keep {
+            Keep::Never => false,
+            Keep::Failed => end != End::Passed,
+            Keep::Always => true,
+        };
+        if keep && session.is_some() {
+            log.say("the job's containers are kept, as asked; `drydock clean` removes them")
+                .await;
+        }
         log.flush().await;
         tell_end(end, gave);
-        if let Some(session) = session
+        if !keep
+            && let Some(session) = session
             && let Err(error) = session.close().await
         {
             let (pipeline, job) = (self.ground.pipeline, &self.name);

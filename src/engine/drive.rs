@@ -37,7 +37,7 @@ pub struct Settings {
     /// Owner of everything that is made; see [`crate::executor::Place::server`].
     pub server: String,
     /// For jobs that name no image.
-    pub default_image: String,
+    pub default_image: Option<String>,
     /// What stands in for a runner label such as `ubuntu-latest`.
     pub image_of_label: IndexMap<String, String>,
     pub pull: PullPolicy,
@@ -47,6 +47,7 @@ pub struct Settings {
     /// Between TERM and KILL.
     pub grace: Duration,
     pub workspace: WorkspaceMode,
+    pub keep: Keep,
     /// Added to every step, before the file's own.
     pub env: IndexMap<String, String>,
 }
@@ -55,6 +56,15 @@ pub struct Settings {
 pub enum WorkspaceMode {
     Copy,
     Bind(std::path::PathBuf),
+}
+
+/// Whether a job's containers stay when the job is over, for a person to look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    #[default]
+    Never,
+    Failed,
+    Always,
 }
 
 /// Everything that one pipeline runs with.

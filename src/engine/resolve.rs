@@ -60,7 +60,15 @@ impl Resolver<'_> {
         let origin = &self.job.origin;
         match &self.job.image {
             ImageSource::None => Ok(None),
-            ImageSource::Default => Ok(Some(self.settings.default_image.clone())),
+            ImageSource::Default => match &self.settings.default_image {
+                Some(image) => Ok(Some(image.clone())),
+                None => {
+                    let why = format!(
+                        "{origin}: the job names no image and none is configured; write `image:`, or choose one with `--default-image` or `[docker] default_image`"
+                    );
+                    Err(failed(Failure::Image(why)))
+                }
+            },
             ImageSource::Named(template) => {
                 let image = self.text(template, "image", origin)?;
                 if image.trim().is_empty() {

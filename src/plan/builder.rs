@@ -52,6 +52,28 @@ impl Plan {
         }
     }
 
+    /// The same plan with only those members of each matrix that have these values.
+    pub fn only_members(&self, only: &[(String, String)]) -> Plan {
+        let mut plan = self.clone();
+        for matrix in plan.jobs.iter_mut().filter_map(|job| job.matrix.as_mut()) {
+            matrix.only = only.to_vec();
+        }
+        plan
+    }
+
+    /// Some jobs and all that they need, directly or not.
+    pub fn with_needs(&self, wanted: &[JobKey]) -> Vec<JobKey> {
+        let mut keys: Vec<JobKey> = vec![];
+        let mut open: Vec<JobKey> = wanted.to_vec();
+        while let Some(key) = open.pop() {
+            if !keys.contains(&key) {
+                open.extend(self.job(&key).into_iter().flat_map(|job| job.needs.clone()));
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
     /// The same plan with some jobs left out; needs on jobs left out are dropped.
     pub fn only(&self, keep: &dyn Fn(&JobKey) -> bool) -> Plan {
         let mut plan = self.clone();

@@ -23,6 +23,8 @@ pub struct Matrix {
     /// Whether the first failing instance cancels the others.
     pub fail_fast: bool,
     pub max_parallel: Option<u32>,
+    /// Only members with these values, as a person asked (`--matrix KEY=VALUE`); a member without the key stays.
+    pub only: Vec<(String, String)>,
     pub origin: Origin,
 }
 
@@ -82,7 +84,13 @@ impl Matrix {
             let Axis::Values(cells) = axis else { return None };
             axes.insert(name.clone(), cells.iter().map(known).collect::<Option<Vec<Value>>>()?);
         }
-        Some(combine(&axes, &rows(&self.include)?, &rows(&self.exclude)?))
+        Some(self.chosen(combine(&axes, &rows(&self.include)?, &rows(&self.exclude)?)))
+    }
+
+    fn chosen(&self, mut rows: Vec<Row>) -> Vec<Row> {
+        let fits = |row: &Row, key: &str, value: &str| row.get(key).is_none_or(|has| has.to_string() == value);
+        rows.retain(|row| self.only.iter().all(|(key, value)| fits(row, key, value)));
+        rows
     }
 
     /// The instances, every expression worked out.
@@ -134,7 +142,7 @@ impl Matrix {
                 }
             }
         }
-        let rows = combine(&axes, &include, &exclude);
+        let rows = self.chosen(combine(&axes, &include, &exclude));
         if rows.len() > INSTANCES_MAX {
             let why = format!("gives more than {INSTANCES_MAX} jobs, which is the most that is allowed");
             return Err(Wrong::new("the matrix", &self.origin, why));

@@ -24,7 +24,7 @@ pub use builder::{PlanBuilder, PlanError, cycle};
 pub use conventions::{AfterStep, BeforeStep, Conventions, StepFile, StepPast};
 pub use files::TreeFiles;
 pub use matrix::{Axis, Cell, INSTANCES_MAX, Matrix, Row, Rows};
-pub use rule::{Decision, EventFilter, Globs, ManualInput, Rule, decide};
+pub use rule::{Decision, EventFilter, Globs, ManualInput, Rule, decide, manual_inputs};
 
 /// At most so many bytes are read back from one step file.
 pub const STEP_FILE_BYTES_MAX: u64 = 1024 * 1024;

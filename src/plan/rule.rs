@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::Reason;
-use crate::diag::Origin;
+use crate::diag::{Origin, closest};
 use crate::event::{Changed, Event, Trigger};
 use crate::expr::globs::{Patterns, Verdict};
 
@@ -193,6 +193,46 @@ pub fn decide(rules: &[Rule], trigger: &Trigger) -> Decision {
             Decision { runs: false, reason }
         }
     }
+}
+
+/// The values of a manual start's inputs: what was given, else the defaults.
+/// Errors: one line for each input that is unknown, missing or not among its options.
+pub fn manual_inputs(
+    rules: &[Rule],
+    given: &IndexMap<String, String>,
+) -> Result<IndexMap<String, String>, Vec<String>> {
+    let mut known: IndexMap<&str, &ManualInput> = IndexMap::new();
+    for rule in rules {
+        if let EventFilter::Manual { inputs } = &rule.filter {
+            known.extend(inputs.iter().map(|(name, input)| (name.as_str(), input)));
+        }
+    }
+    let names: Vec<&str> = known.keys().copied().collect();
+    let mut wrong = vec![];
+    for name in given.keys().filter(|name| !known.contains_key(name.as_str())) {
+        wrong.push(match closest(name, &names) {
+            Some(near) => format!("there is no input `{name}`; did you mean `{near}`?"),
+            None if names.is_empty() => format!("there is no input `{name}`; the file defines none"),
+            None => format!("there is no input `{name}`; there are: {}", names.join(", ")),
+        });
+    }
+    let mut values = IndexMap::new();
+    for (name, input) in known {
+        let Some(value) = given.get(name).or(input.default.as_ref()) else {
+            if input.required {
+                wrong.push(format!("the input `{name}` is required"));
+            }
+            continue;
+        };
+        if !input.options.is_empty() && !input.options.contains(value) {
+            wrong.push(format!(
+                "the input `{name}` may be {}, not `{value}`",
+                input.options.join(", ")
+            ));
+        }
+        values.insert(name.to_owned(), value.clone());
+    }
+    if wrong.is_empty() { Ok(values) } else { Err(wrong) }
 }
 
 type Refusal = Box<Decision>;

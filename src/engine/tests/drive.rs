@@ -204,7 +204,7 @@ async fn play_with(jobs: Vec<Job>, stop_at: Option<&'static str>) -> Played {
     });
     let settings = Settings {
         server: "test".into(),
-        default_image: "busybox".into(),
+        default_image: Some("busybox".into()),
         image_of_label: IndexMap::new(),
         pull: PullPolicy::Never,
         limits: JobLimits {
@@ -215,6 +215,7 @@ async fn play_with(jobs: Vec<Job>, stop_at: Option<&'static str>) -> Played {
         job_timeout: Duration::from_secs(600),
         grace: Duration::from_secs(1),
         workspace: WorkspaceMode::Copy,
+        keep: Default::default(),
         env: IndexMap::new(),
     };
     let ended = engine::run(Run {
