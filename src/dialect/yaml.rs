@@ -124,6 +124,20 @@ impl Node {
             .map(|entry| &entry.value)
     }
 
+    /// The same mapping with some entries only.
+    pub fn only(&self, keep: impl Fn(&Entry) -> bool) -> Node {
+        match &self.content {
+            Content::Map(entries) => {
+                let kept = entries.iter().filter(|entry| keep(entry)).cloned().collect();
+                Node {
+                    content: Content::Map(Arc::new(kept)),
+                    ..self.clone()
+                }
+            }
+            Content::List(_) | Content::Scalar(_) => self.clone(),
+        }
+    }
+
     fn meaning_of(&self, scalar: &Scalar) -> Meaning {
         match self.tag.as_ref().map(|tag| &*tag.name) {
             Some("!!str" | "!") => Meaning::Text,

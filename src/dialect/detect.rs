@@ -1,0 +1,170 @@
+//! Which files of a repository are its pipeline, and in which dialect.
+
+use std::io;
+
+use super::Dialect;
+use super::native::Native;
+use crate::diag::{Diagnostic, FileId, Span};
+use crate::tree::Tree;
+
+/// The built-in pipeline for a repository that has a Dockerfile and no pipeline file.
+const DOCKERFILE_PIPELINE: &str = include_str!("../../pipelines/dockerfile.yml");
+
+/// The kinds of pipeline files, in the order in which they win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Native,
+    GitHub,
+    GitLab,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Native, Kind::GitHub, Kind::GitLab];
+
+    /// The word on the command line, in plans and in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Native => "native",
+            Kind::GitHub => "github",
+            Kind::GitLab => "gitlab",
+        }
+    }
+
+    pub(super) fn dialect(self) -> Option<&'static dyn Dialect> {
+        match self {
+            Kind::Native => Some(&Native),
+            Kind::GitHub | Kind::GitLab => None,
+        }
+    }
+
+    fn claims(self, path: &str) -> bool {
+        match self {
+            Kind::Native => Native.claims(path),
+            Kind::GitHub => {
+                let name = path.strip_prefix(".github/workflows/");
+                name.is_some_and(|name| !name.contains('/') && (name.ends_with(".yml") || name.ends_with(".yaml")))
+            }
+            Kind::GitLab => path == ".gitlab-ci.yml",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Kind::ALL.into_iter().find(|kind| kind.name() == word);
+        found.ok_or_else(|| format!("`{word}` is no dialect; use native, github or gitlab"))
+    }
+}
+
+/// What runs for a repository.
+/// * `files`: their paths, in byte order; `pipelines/dockerfile.yml` for the built-in one.
+/// * `note`: one line about other kinds that stand in the repository and do not run.
+#[derive(Debug, Clone)]
+pub struct Detected {
+    pub kind: Kind,
+    pub files: Vec<String>,
+    pub note: Option<String>,
+    /// Every path of the repository, in byte order.
+    pub paths: Vec<String>,
+    pub(super) built_in: Option<&'static str>,
+}
+
+/// The first kind found wins; `forced` looks for that kind only. None: there is nothing to run.
+pub fn detect(tree: &dyn Tree, forced: Option<Kind>) -> io::Result<Option<Detected>> {
+    let mut paths = tree.paths()?;
+    paths.sort_unstable();
+    let of = |kind: Kind| -> Vec<String> { paths.iter().filter(|path| kind.claims(path)).cloned().collect() };
+    let mut found = Kind::ALL
+        .into_iter()
+        .filter(|kind| forced.is_none_or(|forced| forced == *kind))
+        .map(|kind| (kind, of(kind)));
+    let first = found.by_ref().find(|(_, files)| !files.is_empty());
+    if let Some((kind, files)) = first {
+        let others: Vec<String> = Kind::ALL
+            .into_iter()
+            .filter(|other| *other != kind)
+            .filter_map(|other| described(other, &of(other)))
+            .collect();
+        let note = (!others.is_empty()).then(|| {
+            let verb = if others.len() == 1 && !others[0].contains("files") {
+                "stands"
+            } else {
+                "stand"
+            };
+            format!(
+                "runs {} ({}); {} also {verb} here and did not run (`--dialect` selects)",
+                described(kind, &files).unwrap_or_default(),
+                kind.name(),
+                others.join(" and "),
+            )
+        });
+        return Ok(Some(Detected {
+            kind,
+            files,
+            note,
+            paths,
+            built_in: None,
+        }));
+    }
+    let may_be_built_in = forced.is_none_or(|forced| forced == Kind::Native);
+    if may_be_built_in && paths.binary_search_by(|path| path.as_str().cmp("Dockerfile")).is_ok() {
+        return Ok(Some(Detected {
+            kind: Kind::Native,
+            files: vec!["pipelines/dockerfile.yml".to_owned()],
+            note: Some(
+                "no pipeline file here, but a Dockerfile: the built-in pipeline runs (`drydock init` writes it down)"
+                    .to_owned(),
+            ),
+            paths,
+            built_in: Some(DOCKERFILE_PIPELINE),
+        }));
+    }
+    Ok(None)
+}
+
+/// Files that a person named; the dialect from the name, else native.
+pub fn detect_file(tree: &dyn Tree, files: &[String], forced: Option<Kind>) -> io::Result<Detected> {
+    let mut paths = tree.paths()?;
+    paths.sort_unstable();
+    let by_name = || {
+        Kind::ALL
+            .into_iter()
+            .find(|kind| files.iter().any(|file| kind.claims(file)))
+    };
+    let kind = forced.or_else(by_name).unwrap_or(Kind::Native);
+    Ok(Detected {
+        kind,
+        files: files.to_vec(),
+        note: None,
+        paths,
+        built_in: None,
+    })
+}
+
+/// `ci.yml`, or `.github/workflows (3 files)`.
+fn described(kind: Kind, files: &[String]) -> Option<String> {
+    match files {
+        [] => None,
+        [one] => Some(format!("`{one}`")),
+        many => {
+            let folder = match kind {
+                Kind::Native => ".drydock",
+                Kind::GitHub => ".github/workflows",
+                Kind::GitLab => ".gitlab-ci.yml",
+            };
+            Some(format!("`{folder}` ({} files)", many.len()))
+        }
+    }
+}
+
+pub(super) fn not_yet(kind: Kind, file: FileId) -> Diagnostic {
+    let what = format!(
+        "not yet: the {} dialect cannot be run by this version of Drydock",
+        kind.name()
+    );
+    Diagnostic::error("not-yet", what)
+        .at(Span::new(file, 0, 0), "this file")
+        .help("write a `.drydock.yml` (`drydock init` begins one), which wins over other kinds of files")
+}
