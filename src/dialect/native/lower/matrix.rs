@@ -105,6 +105,7 @@ impl Lower<'_, '_, '_> {
             exclude: self.rows(full.keys.exclude.as_ref(), around),
             fail_fast: full.keys.fail_fast.as_ref().is_none_or(|fail_fast| fail_fast.value),
             max_parallel: max_parallel.map(|most| most.value),
+            only: vec![],
             origin: self.origin(full.node.head),
         };
         match matrix.members() {
