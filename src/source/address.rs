@@ -66,7 +66,8 @@ impl fmt::Display for Authority {
     }
 }
 
-/// The address of one repository. `path` begins with `/` and has no `.`, `..` or empty part.
+/// The address of one repository. `path` has no `.`, `..` or empty part, and begins with `/` except in the form
+/// `user@host:path`, where it is relative to what the host makes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     pub authority: Authority,
@@ -145,7 +146,7 @@ impl Address {
             host: host.to_ascii_lowercase(),
             port: 22,
         };
-        Address::checked(authority, user, &format!("/{}", path.trim_start_matches('/')))
+        Address::checked(authority, user, path)
     }
 
     fn checked(authority: Authority, user: &str, path: &str) -> Result<Self, String> {
@@ -169,6 +170,7 @@ impl Address {
         if !text.starts_with("./") && !text.starts_with("../") {
             return Address::parse(text);
         }
+        let root = if self.path.starts_with('/') { "/" } else { "" };
         let mut parts: Vec<&str> = self.path.trim_start_matches('/').split('/').collect();
         for part in text.split('/') {
             match part {
@@ -179,7 +181,7 @@ impl Address {
             }
         }
         Ok(Address {
-            path: clean_path(&format!("/{}", parts.join("/")))?,
+            path: clean_path(&format!("{root}{}", parts.join("/")))?,
             ..self.clone()
         })
     }
@@ -192,7 +194,9 @@ impl fmt::Display for Address {
             Scheme::Ssh => {
                 let authority = self.authority.to_string();
                 let place = authority.strip_prefix("ssh://").unwrap_or(&authority);
-                write!(out, "ssh://{}@{place}{}", self.user, self.path)
+                let form = if self.path.starts_with('/') { "ssh://" } else { "" };
+                let colon = if self.path.starts_with('/') { "" } else { ":" };
+                write!(out, "{form}{}@{place}{colon}{}", self.user, self.path)
             }
             Scheme::Https | Scheme::Http => write!(out, "{}{}", self.authority, self.path),
         }
@@ -211,7 +215,8 @@ fn clean_path(path: &str) -> Result<String, String> {
     if parts.iter().any(|part| part.starts_with('-') && *part != "-") {
         return Err("a part of its path begins with `-`, as an option does".to_owned());
     }
-    Ok(format!("/{}", parts.join("/")))
+    let root = if path.starts_with('/') { "/" } else { "" };
+    Ok(format!("{root}{}", parts.join("/")))
 }
 
 /// An address as people may see it: without user, password and query, whether or not it may be fetched.
@@ -290,8 +295,8 @@ mod tests {
         "https://git.example.com:8443/group/sub/name/" -> https://git.example.com:8443/group/sub/name
         "https://user@host/a/b" -> https://host/a/b
         "ssh://git@host:2222/a/b.git" -> ssh://git@host:2222/a/b.git
-        "git@host:a/b.git" -> ssh://git@host/a/b.git
-        "host:a/b" -> ssh://git@host/a/b
+        "git@host:a/b.git" -> git@host:a/b.git
+        "host:a/b" -> git@host:a/b
         "http://[::1]:3000/a/b" -> http://[::1]:3000/a/b
         "file:///srv/a.git" -> file:///srv/a.git
         "/srv/a.git" -> file:///srv/a.git

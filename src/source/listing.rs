@@ -31,12 +31,19 @@ impl<H> Entry<H> {
     }
 }
 
-/// Where the bytes of entries come from. `None`: it is not there any more (a work tree changes while it is read).
+/// Where the bytes of entries come from. `false`, `None`: it is not there any more (a work tree changes while it is read).
 pub(super) trait Content: Send + Sync {
     type Handle: Send + Sync;
 
-    /// A regular file's size and bytes.
-    fn file(&self, entry: &Entry<Self::Handle>) -> io::Result<Option<(u64, Box<dyn Read + Send>)>>;
+    /// Hands a regular file's size and bytes to `read`, without copying them.
+    fn with_file(
+        &self,
+        entry: &Entry<Self::Handle>,
+        read: &mut dyn FnMut(u64, &mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<bool>;
+
+    /// A regular file's bytes.
+    fn file(&self, entry: &Entry<Self::Handle>) -> io::Result<Option<Box<dyn Read + Send>>>;
 
     /// A symlink's target.
     fn link(&self, entry: &Entry<Self::Handle>) -> io::Result<Option<Vec<u8>>>;
@@ -119,7 +126,7 @@ impl<C: Content> Tree for Listing<C> {
         let Some(entry) = self.resolve(path)? else {
             return Ok(None);
         };
-        Ok(self.content.file(entry)?.map(|(_, bytes)| bytes))
+        self.content.file(entry)
     }
 
     fn write_tar(&self, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
@@ -146,14 +153,13 @@ impl<C: Content> Listing<C> {
         let path = as_path(&entry.path);
         match entry.kind {
             Kind::File { executable } => {
-                let Some((size, bytes)) = self.content.file(entry)? else {
-                    return Ok(());
-                };
-                self.append_directories(tar, &entry.path, open_directory)?;
-                let mut header = self.header(tar::EntryType::Regular, if executable { 0o755 } else { 0o644 });
-                header.set_size(size);
-                let mut bytes = Exactly { bytes, left: size };
-                tar.append_data(&mut header, path, &mut bytes)
+                self.content.with_file(entry, &mut |size, bytes| {
+                    self.append_directories(tar, &entry.path, open_directory)?;
+                    let mut header = self.header(tar::EntryType::Regular, if executable { 0o755 } else { 0o644 });
+                    header.set_size(size);
+                    tar.append_data(&mut header, path, &mut Exactly { bytes, left: size })
+                })?;
+                Ok(())
             }
             Kind::Symlink => {
                 let Some(target) = self.content.link(entry)? else {
@@ -219,12 +225,12 @@ fn as_path(bytes: &[u8]) -> &Path {
 }
 
 /// Reads as many bytes as the header promised: a file that grows is cut, one that shrinks is an error.
-struct Exactly {
-    bytes: Box<dyn Read + Send>,
+struct Exactly<'a> {
+    bytes: &'a mut dyn Read,
     left: u64,
 }
 
-impl Read for Exactly {
+impl Read for Exactly<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if room == 0 {

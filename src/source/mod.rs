@@ -3,6 +3,7 @@
 //! Sole owner of git2. Must not know executors, forges' APIs or registries.
 
 pub mod address;
+pub mod git;
 mod listing;
 pub mod local;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::event::Trigger;
+use crate::event::{Changed, Trigger};
 use crate::stop::Stop;
 use crate::tree::Tree;
 
@@ -46,4 +47,7 @@ impl SourceError {
 pub trait Source: Send + Sync {
     /// The repository's files at the trigger's commit. URLs in errors carry no credentials.
     async fn checkout(&self, trigger: &Trigger, stop: &Stop) -> Result<Arc<dyn Tree>, SourceError>;
+
+    /// The paths that the event changed, looked up in the repository when the forge did not say them.
+    async fn changed(&self, trigger: &Trigger, stop: &Stop) -> Result<Changed, SourceError>;
 }

@@ -44,6 +44,19 @@ impl Folder {
         }))
     }
 
+    fn opened(&self, entry: &Entry<()>) -> io::Result<Option<(u64, File)>> {
+        // NONBLOCK: a pipe put in the file's place must not hold us up.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = self.within(&entry.path, |parent, name| {
+            rustix::fs::openat(parent, name, flags, Mode::empty())
+        })?;
+        let Some(file) = opened.map(File::from) else {
+            return Ok(None);
+        };
+        let metadata = file.metadata()?;
+        Ok(metadata.is_file().then_some((metadata.len(), file)))
+    }
+
     /// Runs a call on the last component with its open parent. What is not there (any more) is `None`.
     fn within<T>(
         &self,
@@ -91,20 +104,22 @@ fn there<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
 impl Content for Folder {
     type Handle = ();
 
-    fn file(&self, entry: &Entry<()>) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
-        // NONBLOCK: a pipe put in the file's place must not hold us up.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = self.within(&entry.path, |parent, name| {
-            rustix::fs::openat(parent, name, flags, Mode::empty())
-        })?;
-        let Some(file) = opened.map(File::from) else {
-            return Ok(None);
+    fn with_file(
+        &self,
+        entry: &Entry<()>,
+        read: &mut dyn FnMut(u64, &mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        let Some((size, mut file)) = self.opened(entry)? else {
+            return Ok(false);
         };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        Ok(Some((metadata.len(), Box::new(file))))
+        read(size, &mut file)?;
+        Ok(true)
+    }
+
+    fn file(&self, entry: &Entry<()>) -> io::Result<Option<Box<dyn Read + Send>>> {
+        Ok(self
+            .opened(entry)?
+            .map(|(_, file)| Box::new(file) as Box<dyn Read + Send>))
     }
 
     fn link(&self, entry: &Entry<()>) -> io::Result<Option<Vec<u8>>> {
