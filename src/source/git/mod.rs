@@ -200,7 +200,7 @@ impl GitSource {
     pub fn new(config: GitConfig, credentials: Arc<dyn Credentials>) -> Result<Self, SourceError> {
         bound_memory();
         let broken = |why: String| SourceError::Read {
-            what: "the configured certificate authorities".to_owned(),
+            what: "the certificate authorities".to_owned(),
             why,
         };
         let mut client = reqwest::Client::builder()
