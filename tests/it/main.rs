@@ -4,5 +4,6 @@
 
 mod deploy;
 mod harness;
+mod source;
 mod support;
 mod tidy;

@@ -122,16 +122,18 @@ fn lock(directory: &Path, fetch: &Fetch) -> Result<OwnedFd, SourceError> {
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
             Err(error) => return Err(failed(error)),
         }
-        if fetch.stop.is_asked() {
-            return Err(SourceError::Stopped);
-        }
         if Instant::now() > give_up {
             return Err(broken(
                 directory,
                 "another process is fetching into it and does not end",
             ));
         }
-        std::thread::sleep(LOCK_EVERY);
+        fetch.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(LOCK_EVERY) => Ok(()),
+                () = fetch.stop.asked() => Err(SourceError::Stopped),
+            }
+        })?;
     }
 }
 
@@ -280,7 +282,7 @@ fn connect(repository: &Repository, fetch: &Fetch, spec: &str, depth: i32) -> Re
         Scheme::Https | Scheme::Http => wire::PLACEHOLDER.to_owned(),
         Scheme::File => address.to_string(),
         Scheme::Ssh => {
-            let started = Relay::start(address, bounds, fetch.stop.clone()).map_err(Trouble::Final)?;
+            let started = Relay::start(address, bounds, fetch.stop.clone(), &fetch.runtime).map_err(Trouble::Final)?;
             let port = relay.insert(started).port;
             match address.path.starts_with('/') {
                 true => format!("ssh://{}@127.0.0.1:{port}{}", address.user, address.path),
@@ -312,12 +314,18 @@ fn connect(repository: &Repository, fetch: &Fetch, spec: &str, depth: i32) -> Re
     if fetch.stop.is_asked() {
         return Err(Trouble::Final(SourceError::Stopped));
     }
-    Err(judged(address, &error))
+    let text = wire.last_words().unwrap_or_else(|| error.message().trim().to_owned());
+    // Over ssh the server's words are lost on the way: a lone id that it does not give looks like a cut connection. The
+    // ref that is asked for next tells which of the two it was.
+    let is_id = !spec.starts_with("+refs/");
+    if is_id && address.authority.scheme == Scheme::Ssh && text.contains("could not read from remote repository") {
+        return Err(Trouble::NoSuchId);
+    }
+    Err(judged(address, &error, text))
 }
 
 /// libgit2's own complaint, as one of ours.
-fn judged(address: &Address, error: &git2::Error) -> Trouble {
-    let text = error.message();
+fn judged(address: &Address, error: &git2::Error, text: String) -> Trouble {
     let no_such_id = [
         "cannot fetch a specific object",
         "not our ref",
@@ -335,7 +343,7 @@ fn judged(address: &Address, error: &git2::Error) -> Trouble {
     // Where the relay stands is nobody's business.
     let why = match error.class() {
         git2::ErrorClass::Ssh if text.contains("authenticat") => format!("the server refuses the ssh key: {text}"),
-        _ => text.trim().to_owned(),
+        _ => text,
     };
     Trouble::Final(SourceError::Fetch { url, why, transient })
 }

@@ -2,15 +2,17 @@
 //! deadline, an idle limit and a size limit end it (libssh2 knows none of them), and the host's key is checked
 //! against the configured known hosts by its real name.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::wire::Bounds;
 use crate::source::SourceError;
@@ -19,9 +21,6 @@ use crate::stop::Stop;
 
 /// How long a server may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
-
-/// How often the relay looks whether it is still wanted.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Host keys that are trusted: lines as OpenSSH's `known_hosts` has them, plain or hashed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -173,42 +172,55 @@ pub(super) struct Relay {
     /// Where libssh2 connects to.
     pub port: u16,
     shared: Arc<Shared>,
+    _ends_it: DropGuard,
 }
 
 struct Shared {
     address: Address,
     bounds: Bounds,
     stop: Stop,
-    bytes: AtomicU64,
-    is_over: std::sync::atomic::AtomicBool,
     trouble: Mutex<Option<SourceError>>,
 }
 
 impl Relay {
     /// Connects to the host and listens for libssh2. Blocks until the host accepts.
-    pub(super) fn start(address: &Address, bounds: Bounds, stop: Stop) -> Result<Self, SourceError> {
+    pub(super) fn start(address: &Address, bounds: Bounds, stop: Stop, runtime: &Handle) -> Result<Self, SourceError> {
         let unreachable = |error: io::Error| SourceError::Fetch {
             url: address.to_string(),
             why: error.to_string(),
             transient: true,
         };
-        let upstream = connect(&address.authority).map_err(unreachable)?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(unreachable)?;
-        let port = listener.local_addr().map_err(unreachable)?.port();
+        let (upstream, listener, port) = runtime.block_on(async {
+            let connected = tokio::select! {
+                connected = tokio::time::timeout(CONNECT_WITHIN, connect(&address.authority)) => connected,
+                () = stop.asked() => return Err(SourceError::Stopped),
+            };
+            let upstream = connected
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                .map_err(unreachable)?;
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(unreachable)?;
+            let port = listener.local_addr().map_err(unreachable)?.port();
+            Ok((upstream, listener, port))
+        })?;
         let shared = Arc::new(Shared {
             address: address.clone(),
             bounds,
             stop,
-            bytes: AtomicU64::new(0),
-            is_over: false.into(),
             trouble: Mutex::default(),
         });
-        let carried = shared.clone();
-        std::thread::Builder::new()
-            .name("git-ssh".to_owned())
-            .spawn(move || carry(&listener, upstream, &carried))
-            .map_err(unreachable)?;
-        Ok(Relay { port, shared })
+        let over = CancellationToken::new();
+        let (carried, ended) = (shared.clone(), over.clone());
+        runtime.spawn(async move {
+            tokio::select! {
+                () = carry(&listener, upstream, &carried) => {}
+                () = ended.cancelled() => {}
+            }
+        });
+        Ok(Relay {
+            port,
+            shared,
+            _ends_it: over.drop_guard(),
+        })
     }
 
     /// Why the relay cut the connection, if it did.
@@ -221,130 +233,74 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::Release);
-    }
-}
-
 impl Shared {
-    fn fail(&self, error: SourceError) {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
-    }
-
-    /// Whether the connection has to end now; the reason is kept.
-    fn must_end(&self, quiet_since: Instant) -> bool {
-        let url = self.address.to_string();
-        if self.is_over.load(Ordering::Acquire) {
-            return true;
-        }
-        if self.stop.is_asked() {
-            self.fail(SourceError::Stopped);
-        } else if Instant::now() >= self.bounds.deadline {
-            let why = format!("it was not fetched within {} s", self.bounds.within.as_secs());
-            self.fail(SourceError::TooLarge { url, why });
-        } else if quiet_since.elapsed() > self.bounds.idle {
-            let why = format!("the server sent nothing for {} s", self.bounds.idle.as_secs());
-            self.fail(SourceError::Fetch {
-                url,
-                why,
-                transient: true,
-            });
-        } else if self.bytes.load(Ordering::Relaxed) > self.bounds.bytes {
-            let why = format!("more than {} MiB would be fetched", self.bounds.bytes / (1024 * 1024));
-            self.fail(SourceError::TooLarge { url, why });
-        } else {
-            return false;
-        }
-        true
+    fn keep(&self, trouble: SourceError) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 }
 
-fn connect(authority: &Authority) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    for place in (authority.host.as_str(), authority.port)
-        .to_socket_addrs()?
-        .collect::<Vec<SocketAddr>>()
-    {
-        match TcpStream::connect_timeout(&place, CONNECT_WITHIN) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+async fn connect(authority: &Authority) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
-/// Accepts libssh2's connection and carries bytes both ways until one side closes or the bounds are reached.
-fn carry(listener: &TcpListener, upstream: TcpStream, shared: &Shared) {
-    let began = Instant::now();
-    if listener.set_nonblocking(true).is_err() {
-        return;
-    }
-    let inner = loop {
-        match listener.accept() {
-            Ok((stream, _)) => break stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !shared.must_end(began) => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(_) => return,
+/// Accepts libssh2's connection and carries bytes both ways until one side closes or the bounds are reached. The reason
+/// is kept before the connection is closed, so that it is there when libssh2 notices. Either end closes both: git has
+/// no use for a half-open connection.
+async fn carry(listener: &TcpListener, mut upstream: TcpStream, shared: &Shared) {
+    let carried = async {
+        let Ok((mut inner, _)) = listener.accept().await else {
+            return;
+        };
+        let (from_server, to_server) = upstream.split();
+        let (from_us, to_us) = inner.split();
+        tokio::select! {
+            () = up(from_us, to_server) => {}
+            () = down(from_server, to_us, shared) => {}
         }
     };
-    let ready =
-        inner.set_nonblocking(false).is_ok() && inner.set_nodelay(true).is_ok() && upstream.set_nodelay(true).is_ok();
-    let (Ok(from_inner), Ok(to_upstream), true) = (inner.try_clone(), upstream.try_clone(), ready) else {
-        return;
-    };
-    std::thread::scope(|threads| {
-        threads.spawn(|| pump(from_inner, to_upstream, shared, Direction::Up));
-        pump(upstream, inner, shared, Direction::Down);
-    });
+    tokio::pin!(carried);
+    tokio::select! {
+        () = &mut carried => {}
+        () = shared.stop.asked() => shared.keep(SourceError::Stopped),
+        () = tokio::time::sleep_until(shared.bounds.deadline.into()) => {
+            let why = format!("it was not fetched within {} s", shared.bounds.within.as_secs());
+            shared.keep(SourceError::TooLarge { url: shared.address.to_string(), why });
+        }
+    }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Up,
-    /// From the server: counted.
-    Down,
+async fn up(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    // An error here ends the connection, and libssh2 tells what it makes of that.
+    let _ = tokio::io::copy(&mut from, &mut to).await;
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, direction: Direction) {
+/// From the server: counted, and not silent for too long.
+async fn down(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
-    let mut quiet_since = Instant::now();
-    let is_timed =
-        from.set_read_timeout(Some(LOOK_EVERY)).is_ok() && to.set_write_timeout(Some(shared.bounds.idle)).is_ok();
+    let mut bytes = 0;
+    let url = || shared.address.to_string();
     loop {
-        if !is_timed {
-            break;
-        }
-        let read = from.read(&mut buffer);
-        // A server may be quiet while it counts objects; in the other direction the quiet side is ours.
-        if direction == Direction::Up || read.is_ok() {
-            quiet_since = Instant::now();
-        }
-        match read {
-            Ok(0) => break,
-            Ok(count) => {
-                if direction == Direction::Down {
-                    shared.bytes.fetch_add(count as u64, Ordering::Relaxed);
-                }
-                if shared.must_end(quiet_since) || to.write_all(&buffer[..count]).is_err() {
-                    break;
-                }
+        let count = match tokio::time::timeout(shared.bounds.idle, from.read(&mut buffer)).await {
+            Err(_) => {
+                let why = format!("the server sent nothing for {} s", shared.bounds.idle.as_secs());
+                return shared.keep(SourceError::Fetch {
+                    url: url(),
+                    why,
+                    transient: true,
+                });
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                if shared.must_end(quiet_since) {
-                    break;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+            Ok(Ok(count)) if count > 0 => count,
+            Ok(Ok(_) | Err(_)) => return,
+        };
+        bytes += count as u64;
+        if bytes > shared.bounds.bytes {
+            let why = format!("more than {} MiB would be fetched", shared.bounds.bytes / (1024 * 1024));
+            return shared.keep(SourceError::TooLarge { url: url(), why });
+        }
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
         }
     }
-    // Either end closes both: git has no use for a half-open connection.
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
-    shared.is_over.store(true, Ordering::Release);
 }

@@ -52,6 +52,8 @@ pub(super) struct Wire {
 struct Spent {
     bytes: u64,
     trouble: Option<SourceError>,
+    /// The server's own last words (an `ERR` line of git's protocol), which libgit2 does not always pass on.
+    last_words: Option<String>,
 }
 
 thread_local! {
@@ -101,6 +103,14 @@ impl Wire {
     /// What went wrong on the wire, if anything did.
     pub(super) fn trouble(&self) -> Option<SourceError> {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner).trouble.take()
+    }
+
+    pub(super) fn last_words(&self) -> Option<String> {
+        self.spent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last_words
+            .take()
     }
 
     fn fail(&self, error: SourceError) -> io::Error {
@@ -341,6 +351,11 @@ impl Exchange {
             }
         }
         let mut spent = self.wire.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((length, words)) = chunk.split_at_checked(4).filter(|(_, rest)| rest.starts_with(b"ERR "))
+            && length.iter().all(u8::is_ascii_hexdigit)
+        {
+            spent.last_words = Some(shortened(&String::from_utf8_lossy(&words[4..])));
+        }
         spent.bytes += chunk.len() as u64;
         if spent.bytes > self.wire.bounds.bytes {
             let why = format!(

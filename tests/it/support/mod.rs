@@ -18,7 +18,7 @@ mod tls;
 pub use daemon::Daemon;
 pub use ecr::Ecr;
 pub use forge::ForgeStandIn;
-pub use git::GitServer;
+pub use git::{GitServer, Repository};
 pub use proxy::{Fault, FaultyProxy};
 pub use registry::Registry;
 pub use ssh::SshServer;
