@@ -2,6 +2,7 @@
 //!
 //! Must not know dialects, forges or the store. `docker/` talks to an engine; `fake.rs` enforces the contract in tests.
 
+pub mod docker;
 pub mod error;
 #[cfg(test)]
 pub mod fake;
@@ -213,6 +214,12 @@ pub trait Executor: Send + Sync {
 
     /// Removes every container, network and volume of `server` whose pipeline is not in `alive`; what was removed, for people.
     async fn sweep(&self, server: &str, alive: &[u64]) -> Result<Vec<String>, ExecutorError>;
+
+    /// Waits until nothing of what was closed is left, and lets go of what was kept ready. Call it before the process
+    /// ends; the executor can be used again afterwards.
+    async fn settle(&self) -> Result<(), ExecutorError> {
+        Ok(())
+    }
 }
 
 /// An open job. Dropping it without `close` leaves its containers to `sweep`.
@@ -220,6 +227,6 @@ pub trait Executor: Send + Sync {
 pub trait Session: Send {
     async fn run(&mut self, step: &StepSpec, logs: &dyn LogSink, stop: &Stop) -> Result<StepEnd, ExecutorError>;
 
-    /// Removes everything the job made. Idempotent; not stoppable.
+    /// Lets go of the job: everything it made is removed while the caller goes on ([`Executor::settle`] waits for it).
     async fn close(self: Box<Self>) -> Result<(), ExecutorError>;
 }

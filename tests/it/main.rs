@@ -3,6 +3,7 @@
 //! `support` holds the parts that tests start; every other module is one area of behaviour.
 
 mod deploy;
+mod docker;
 mod harness;
 mod source;
 mod support;

@@ -1,0 +1,139 @@
+//! Removing: a job's things when it is closed, a server's things when nobody owns them any more. Always by label or by
+//! a name made from ids, always again and again without harm.
+
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions,
+};
+
+use super::names::{self, LABEL_PIPELINE};
+use super::network::Network;
+use super::{DockerExecutor, call};
+use crate::executor::{ExecutorError, Place};
+
+impl DockerExecutor {
+    /// Kills and removes a container, with the volumes that its image asked for.
+    pub(super) async fn remove_container(&self, name: &str) -> Result<(), ExecutorError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removing = self.docker.remove_container(name, Some(options));
+        call::remove(&format!("remove container `{name}`"), removing).await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), ExecutorError> {
+        let removing = self.docker.remove_volume(name, None::<RemoveVolumeOptions>);
+        call::remove(&format!("remove volume `{name}`"), removing).await
+    }
+
+    /// Everything of one attempt of a job. Its network, empty then, goes back to those that stand ready.
+    pub(super) async fn remove_place(&self, place: &Place, network: Option<Network>) -> Result<(), ExecutorError> {
+        let filters = names::place_filters(place);
+        let containers = self.containers(filters.clone()).await?;
+        let removals = containers.iter().map(|(name, _)| self.remove_container(name));
+        let removed = futures_util::future::join_all(removals).await;
+        removed.into_iter().collect::<Result<(), _>>()?;
+        let volume = names::name(place, &names::Role::Workspace);
+        let volume = self.remove_volume(&volume);
+        let network = async {
+            match network {
+                Some(network) => self.networks.give_back(network).await,
+                None => Ok(()),
+            }
+        };
+        let (volume, network) = tokio::join!(volume, network);
+        volume.and(network)
+    }
+
+    /// As `remove_place`, while the caller goes on.
+    pub(super) fn remove_place_later(&self, place: Place, network: Network) {
+        let executor = self.clone();
+        self.removals.spawn(async move {
+            if let Err(error) = executor.remove_place(&place, Some(network)).await {
+                tracing::warn!(
+                    pipeline = place.pipeline,
+                    job = place.job,
+                    "left for the next sweep: {}",
+                    error.chain()
+                );
+            }
+        });
+    }
+
+    pub(super) fn remove_later(&self, container: String) {
+        let executor = self.clone();
+        self.removals.spawn(async move {
+            if let Err(error) = executor.remove_container(&container).await {
+                tracing::warn!("left for the next sweep: {}", error.chain());
+            }
+        });
+    }
+
+    /// Waits for all removals, then removes the networks that stand ready.
+    pub(super) async fn settle_removals(&self) -> Result<(), ExecutorError> {
+        self.removals.close();
+        self.removals.wait().await;
+        self.removals.reopen();
+        self.networks.remove_ready().await
+    }
+
+    pub(super) async fn sweep_server(&self, server: &str, alive: &[u64]) -> Result<Vec<String>, ExecutorError> {
+        let mut removed = Vec::new();
+        let filters = names::server_filters(server);
+        let is_dead = |pipeline: &Option<u64>| pipeline.is_none_or(|pipeline| !alive.contains(&pipeline));
+        for (name, pipeline) in self.containers(filters.clone()).await? {
+            if is_dead(&pipeline) {
+                self.remove_container(&name).await?;
+                removed.push(format!("container {name}"));
+            }
+        }
+
+        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let listed = call::call("list the volumes", self.docker.list_volumes(Some(options))).await?;
+        for volume in listed.volumes.unwrap_or_default() {
+            if is_dead(&pipeline_of(&volume.labels)) {
+                self.remove_volume(&volume.name).await?;
+                removed.push(format!("volume {}", volume.name));
+            }
+        }
+
+        let own = self.networks.own_names();
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let listed = call::call("list the networks", self.docker.list_networks(Some(options))).await?;
+        for name in listed
+            .into_iter()
+            .filter_map(|network| network.name)
+            .filter(|name| !own.contains(name))
+        {
+            // One that a living job's containers are on cannot be removed: the engine refuses.
+            match self.docker.remove_network(&name).await {
+                Ok(()) => removed.push(format!("network {name}")),
+                Err(error) if matches!(call::status(&error), Some(403 | 404 | 409)) => {}
+                Err(error) => return Err(call::refused(&format!("remove network `{name}`"), error)),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Names and pipelines.
+    async fn containers(
+        &self,
+        filters: std::collections::HashMap<String, Vec<String>>,
+    ) -> Result<Vec<(String, Option<u64>)>, ExecutorError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let listed = call::call("list the containers", self.docker.list_containers(Some(options))).await?;
+        let entries = listed.into_iter().filter_map(|container| {
+            let name = container.names.unwrap_or_default().into_iter().next();
+            let name = name
+                .map(|name| name.trim_start_matches('/').to_owned())
+                .or(container.id)?;
+            Some((name, pipeline_of(&container.labels.unwrap_or_default())))
+        });
+        Ok(entries.collect())
+    }
+}
+
+fn pipeline_of(labels: &std::collections::HashMap<String, String>) -> Option<u64> {
+    labels.get(LABEL_PIPELINE)?.parse().ok()
+}

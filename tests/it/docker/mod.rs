@@ -1,0 +1,5 @@
+//! Jobs in a real engine: what a step sees, how it ends, what it may do, what is left of it.
+
+mod rig;
+
+mod smoke;
