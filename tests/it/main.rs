@@ -4,6 +4,7 @@
 
 mod deploy;
 mod docker;
+mod examples;
 mod harness;
 mod source;
 mod support;
