@@ -149,9 +149,11 @@ fn drawn(text: &str, errors: &[ExprError]) -> String {
     let file = sources.add("expression", text);
     let draw = |error: &ExprError| {
         let span = Span::new(file, error.start, error.end);
-        Diagnostic::error(error.kind.name(), &error.message)
-            .at(span, "")
-            .render(&sources, true)
+        let mut found = Diagnostic::error(error.kind.name(), &error.message).at(span, "");
+        if error.message.ends_with("no such named-value here") {
+            found = found.help("`--context FILE.json` gives contexts by name");
+        }
+        found.render(&sources, true)
     };
     errors.iter().map(draw).collect::<Vec<_>>().join("\n")
 }

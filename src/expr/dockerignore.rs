@@ -57,11 +57,11 @@ impl Ignore {
             };
             // Patterns are relative to the context's root, with or without a slash in front.
             let body = match clean(body).as_str() {
+                _ if body.is_empty() => String::new(),
                 "/" => "/".to_string(),
                 cleaned => cleaned.strip_prefix('/').unwrap_or(cleaned).to_string(),
             };
-            let whole = format!("{bang}{}", if line.is_empty() { "" } else { &body });
-            patterns.extend(Pattern::parse(&whole, index + 1)?);
+            patterns.extend(Pattern::parse(&format!("{bang}{body}"), index + 1)?);
         }
         Ok(Ignore { patterns })
     }
@@ -217,7 +217,7 @@ enum Kind {
 }
 
 /// Writes the class whose `[` was read; gives what follows its `]`, or none if it is not well formed.
-pub(super) fn class<'a>(mut rest: &'a str, regex: &mut String) -> Option<&'a str> {
+fn class<'a>(mut rest: &'a str, regex: &mut String) -> Option<&'a str> {
     regex.push('[');
     if let Some(behind) = rest.strip_prefix('^') {
         regex.push('^');
@@ -277,3 +277,6 @@ fn clean(path: &str) -> String {
         (false, false) => joined,
     }
 }
+
+#[cfg(test)]
+mod tests;

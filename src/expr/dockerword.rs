@@ -201,6 +201,9 @@ impl Lexer<'_> {
             return error(format!("`${{` is nested deeper than {DEPTH_MAX} levels"));
         }
         let name = self.name();
+        if name.is_empty() {
+            return error("a variable's name should follow `${`");
+        }
         let value = self.modified(&name);
         self.depth -= 1;
         value
@@ -240,7 +243,7 @@ impl Lexer<'_> {
             Some(other) => {
                 let colon = if empty_counts_as_unset { ":" } else { "" };
                 error(format!(
-                    "`{colon}{other}` in `${{{name}{colon}{other}...}}` is no modifier: there are - + ? # % and /"
+                    "`{colon}{other}` behind `${{{name}` is no modifier: there are - + ? # % and /"
                 ))
             }
         }
@@ -324,3 +327,6 @@ fn shell_pattern(pattern: &str, star: &str) -> Result<regex::Regex, WordError> {
     re2::compile(&out, re2::Flags::default())
         .map_err(|problem| WordError(format!("the pattern `{pattern}`: {problem}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The functions that every expression has, and how many arguments each function takes.
 
+use super::lexer::cut;
 use super::number;
 use super::value::{Value, fold};
 
@@ -130,7 +131,8 @@ pub(super) fn bounded(text: &str) -> Result<(), String> {
 
 /// `{0}` stands for the first value, `{{` and `}}` for braces.
 fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
-    let invalid = || format!("the format string is invalid: `{pattern}`; a brace is written `{{{{` or `}}}}`");
+    let shown = cut(pattern);
+    let invalid = || format!("the format string is invalid: `{shown}`; a brace is written `{{{{` or `}}}}`");
     let mut text = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(at) = rest.find(['{', '}']) {
@@ -157,7 +159,7 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
             .and_then(|index: usize| values.get(index))
             .ok_or_else(|| {
                 format!(
-                    "the format string references more arguments than were supplied ({}): `{pattern}`",
+                    "the format string references more arguments than were supplied ({}): `{shown}`",
                     values.len()
                 )
             })?;

@@ -533,3 +533,6 @@ fn joined(mut operands: Vec<Node>, join: fn(Vec<Node>) -> NodeKind) -> Node {
         span: (start, end),
     }
 }
+
+#[cfg(test)]
+mod tests;

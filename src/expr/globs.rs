@@ -233,3 +233,6 @@ fn class(inner: &str, pattern: &str) -> Result<String, String> {
     class.push(']');
     Ok(class)
 }
+
+#[cfg(test)]
+mod tests;

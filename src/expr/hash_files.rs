@@ -10,8 +10,6 @@ use std::io::{self, Read};
 use regex::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
-use super::dockerignore::class;
-
 /// Longest pattern, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 4096;
 
@@ -40,7 +38,7 @@ pub fn hash_files<S: AsRef<str>>(files: &dyn Files, patterns: &[S]) -> Result<St
         .flat_map(|text| text.as_ref().lines())
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| Pattern::parse(line, files.root()))
+        .filter_map(|line| Pattern::parse(line, files.root()).transpose())
         .collect::<Result<Vec<_>, _>>()?;
     if !patterns.iter().any(|pattern| !pattern.negative) {
         return Ok(String::new());
@@ -123,6 +121,7 @@ fn digest_of(files: &dyn Files, path: &str) -> io::Result<[u8; 32]> {
     }
 }
 
+#[derive(Debug)]
 struct Pattern {
     negative: bool,
     /// The path before the first segment with a wildcard: where the walk begins. Empty: at the root.
@@ -131,8 +130,8 @@ struct Pattern {
 }
 
 impl Pattern {
-    fn parse(line: &str, root: Option<&str>) -> Result<Pattern, String> {
-        let wrong = |what: &str| Err(format!("the pattern `{line}` {what}"));
+    /// None: the pattern lies outside of the workspace, where nothing is looked at.
+    fn parse(line: &str, root: Option<&str>) -> Result<Option<Pattern>, String> {
         if line.len() > PATTERN_BYTES_MAX {
             return Err(format!("a pattern is longer than {PATTERN_BYTES_MAX} bytes"));
         }
@@ -142,26 +141,18 @@ impl Pattern {
             negative = !negative;
             body = rest.trim();
         }
-        if let Some(root) = root
-            && let Some(rest) = body.strip_prefix(root.trim_end_matches('/'))
-            && (rest.is_empty() || rest.starts_with('/'))
-        {
-            body = rest.trim_start_matches('/');
-        } else if body.starts_with('/') {
-            return wrong("lies outside of the workspace");
-        } else if body.starts_with("~/") || body == "~" {
-            return wrong("lies outside of the workspace: `~` is the home directory");
-        }
+        let Some(body) = inside(body, root) else {
+            return Ok(None);
+        };
         let mut segments: Vec<&str> = body.split('/').filter(|segment| !segment.is_empty()).collect();
         if segments.first() == Some(&".") {
             segments.remove(0);
         }
         if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
-            return wrong("may not hold `.` or `..` as a segment");
+            return Err(format!("the pattern `{line}` may not hold `.` or `..` as a segment"));
         }
         let mut start: Vec<String> = Vec::new();
         let mut fixed = true;
-        // Everything below what a pattern matches belongs to it.
         let mut regex = String::from("(?s)^");
         for (index, segment) in segments.iter().enumerate() {
             let last = index + 1 == segments.len();
@@ -170,9 +161,7 @@ impl Pattern {
                 regex.push_str(if last { "[^/]+" } else { "(?:[^/]+/)*" });
                 continue;
             }
-            let Some((text, wild)) = translate(segment) else {
-                return wrong("has a `[` or `\\` that is not well formed");
-            };
+            let (text, wild) = translate(segment);
             fixed &= !wild;
             if fixed {
                 start.push(unescaped(segment));
@@ -182,17 +171,34 @@ impl Pattern {
                 regex.push('/');
             }
         }
-        regex.push_str(if segments.is_empty() { ".+$" } else { "(?:/.+)?$" });
+        // Everything below what a pattern matches belongs to it.
+        regex.push_str(match (segments.is_empty(), body.ends_with('/')) {
+            (true, _) => ".+$",
+            (false, true) => "/.+$",
+            (false, false) => "(?:/.+)?$",
+        });
         let regex = RegexBuilder::new(&regex)
             .size_limit(COMPILED_BYTES_MAX)
             .build()
-            .map_err(|_| format!("the pattern `{line}` is too large"))?;
-        Ok(Pattern {
+            .map_err(|_| format!("the pattern `{line}` is too large or not well formed"))?;
+        Ok(Some(Pattern {
             negative,
             start: start.join("/"),
             regex,
-        })
+        }))
     }
+}
+
+/// The pattern relative to the workspace; none if it lies outside.
+fn inside<'a>(body: &'a str, root: Option<&str>) -> Option<&'a str> {
+    if body.starts_with("~/") || body == "~" {
+        return None;
+    }
+    if !body.starts_with('/') {
+        return Some(body);
+    }
+    let rest = body.strip_prefix(root?.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
 fn unescaped(segment: &str) -> String {
@@ -205,38 +211,75 @@ fn unescaped(segment: &str) -> String {
 }
 
 /// One segment as a regular expression, and whether it holds a wildcard.
-fn translate(segment: &str) -> Option<(String, bool)> {
+fn translate(segment: &str) -> (String, bool) {
     let mut regex = String::new();
     let mut wild = false;
     let mut rest = segment;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
-        match c {
+        let literal = match c {
             '*' => {
                 regex.push_str("[^/]*");
                 wild = true;
+                continue;
             }
             '?' => {
                 regex.push_str("[^/]");
                 wild = true;
+                continue;
             }
-            '[' => {
-                let inner = rest.strip_prefix('!').map(|rest| format!("^{rest}"));
-                let before = inner.as_deref().unwrap_or(rest);
-                let mut members = String::new();
-                let after = class(before, &mut members)?.len();
-                rest = &rest[rest.len() - after..];
-                // What is not listed still is no slash.
-                regex.push_str(&format!("[{members}&&[^/]]"));
-                wild = true;
+            '[' => match class(rest) {
+                Some((class, behind)) => {
+                    regex.push_str(&class);
+                    rest = behind;
+                    wild = true;
+                    continue;
+                }
+                None => '[',
+            },
+            '\\' => match rest.chars().next() {
+                Some(escaped) => {
+                    rest = &rest[escaped.len_utf8()..];
+                    escaped
+                }
+                None => '\\',
+            },
+            _ => c,
+        };
+        regex.push_str(&regex::escape(literal.encode_utf8(&mut [0; 4])));
+    }
+    (regex, wild)
+}
+
+/// A class whose `[` was read, as a regular expression, and what follows its `]`; none if it is no class.
+fn class(rest: &str) -> Option<(String, &str)> {
+    let (negated, body) = match rest.strip_prefix(['!', '^']) {
+        Some(body) => ("^", body),
+        None => ("", rest),
+    };
+    // A `]` in the first place stands for itself.
+    let first = usize::from(body.starts_with(']'));
+    let close = first + body[first..].find(']')?;
+    let chars: Vec<char> = body[..close].chars().collect();
+    let hex = |c: char| format!(r"\x{{{:x}}}", u32::from(c));
+    let mut members = String::new();
+    let mut at = 0;
+    while let Some(&low) = chars.get(at) {
+        match (chars.get(at + 1), chars.get(at + 2)) {
+            (Some('-'), Some(&high)) if low <= high => {
+                members.push_str(&format!("{}-{}", hex(low), hex(high)));
+                at += 3;
             }
-            '\\' => {
-                let escaped = rest.chars().next()?;
-                regex.push_str(&regex::escape(escaped.encode_utf8(&mut [0; 4])));
-                rest = &rest[escaped.len_utf8()..];
+            (Some('-'), Some(_)) => return None,
+            (_, _) => {
+                members.push_str(&hex(low));
+                at += 1;
             }
-            _ => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         }
     }
-    Some((regex, wild))
+    // What is not listed still is no slash.
+    (!members.is_empty()).then(|| (format!("[[{negated}{members}]&&[^/]]"), &body[close + 1..]))
 }
+
+#[cfg(test)]
+pub(super) mod tests;

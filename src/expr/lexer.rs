@@ -131,7 +131,13 @@ impl Lexer<'_> {
         let end = self.word_end(true);
         let value = number::parse(&self.text[self.at..end]);
         if value.is_nan() {
-            return Err(self.unexpected(end, "no number is written like this"));
+            let hint = match self.text[self.at..end].strip_prefix('.') {
+                Some(rest) if !rest.starts_with(|c: char| c.is_ascii_digit()) => {
+                    "a property is read of a name, a call or a group"
+                }
+                Some(_) | None => "no number is written like this",
+            };
+            return Err(self.unexpected(end, hint));
         }
         self.push(Word::Number(value), end - self.at);
         Ok(())
@@ -174,6 +180,7 @@ impl Lexer<'_> {
                 Some('&') => "and is `&&`",
                 Some('|') => "or is `||`",
                 Some('$') if name.starts_with("${") => "`${{` cannot stand inside an expression",
+                Some(c) if c.is_ascii_punctuation() && c != '_' => "it is no operator of the language",
                 _ => "names are made of letters, digits, `_` and `-`",
             };
             return Err(self.unexpected(end, hint));
@@ -196,10 +203,13 @@ pub(super) fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// At most 60 characters of a text, for messages.
+/// At most 60 characters of a text's first line, for messages.
 pub(super) fn cut(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
+    let end = text.find(char::is_control).unwrap_or(text.len());
+    let end = text[..end].char_indices().nth(60).map_or(end, |(at, _)| at);
+    if end < text.len() {
+        format!("{}…", &text[..end])
+    } else {
+        text.to_string()
     }
 }

@@ -566,7 +566,7 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
         return format!("unrecognized {what} `{name}`: did you mean `{near}`?");
     }
     if known.is_empty() {
-        return format!("unrecognized {what} `{name}`: there is none here");
+        return format!("unrecognized {what} `{name}`: there is no such {what} here");
     }
     format!("unrecognized {what} `{name}`: here are {}", known.join(", "))
 }

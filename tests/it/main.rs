@@ -5,6 +5,7 @@
 mod deploy;
 mod docker;
 mod examples;
+mod expr;
 mod harness;
 mod source;
 mod support;
