@@ -3,6 +3,8 @@
 mod completions;
 pub mod exit;
 mod expr;
+mod resolved;
+mod run;
 mod selection;
 
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the repository's pipeline here, as the server would
+    Run(Box<run::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Evaluate an expression
@@ -39,6 +43,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Run(args) => run::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),
     };

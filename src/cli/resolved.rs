@@ -61,7 +61,11 @@ impl Selection {
         }
         print_findings(&compiled);
         if compiled.has_errors() {
-            return Err(Failed { exit: Exit::Wrong, what: String::new(), hint: None });
+            return Err(Failed {
+                exit: Exit::Wrong,
+                what: String::new(),
+                hint: None,
+            });
         }
         self.check_job_names(&compiled.plans)?;
         if let Event::Manual { inputs, .. } = &ground.trigger.event {
@@ -69,21 +73,39 @@ impl Selection {
         }
         let workflow = |plan: Plan| {
             let decision = decide(&plan.on, &ground.trigger);
-            Workflow { plan: Arc::new(self.narrow(plan)), decision }
+            Workflow {
+                plan: Arc::new(self.narrow(plan)),
+                decision,
+            }
         };
-        let workflows = compiled.plans.into_iter().map(workflow).filter(|workflow| !workflow.plan.jobs().is_empty());
-        Ok(Resolved { workflows: workflows.collect(), ground })
+        let workflows = compiled
+            .plans
+            .into_iter()
+            .map(workflow)
+            .filter(|workflow| !workflow.plan.jobs().is_empty());
+        Ok(Resolved {
+            workflows: workflows.collect(),
+            ground,
+        })
     }
 
     fn narrow(&self, plan: Plan) -> Plan {
         let mut plan = plan;
         if !self.jobs.is_empty() {
-            let named: Vec<JobKey> =
-                plan.jobs().iter().map(|job| job.key.clone()).filter(|key| self.jobs.iter().any(|job| job == key.as_str())).collect();
+            let named: Vec<JobKey> = plan
+                .jobs()
+                .iter()
+                .map(|job| job.key.clone())
+                .filter(|key| self.jobs.iter().any(|job| job == key.as_str()))
+                .collect();
             let kept = if self.no_needs { named } else { plan.with_needs(&named) };
             plan = plan.only(&|key| kept.contains(key));
         }
-        if self.matrix.is_empty() { plan } else { plan.only_members(&self.matrix) }
+        if self.matrix.is_empty() {
+            plan
+        } else {
+            plan.only_members(&self.matrix)
+        }
     }
 
     fn check_job_names(&self, plans: &[Plan]) -> Result<(), Failed> {
@@ -104,7 +126,10 @@ impl Selection {
 fn inputs_of(plans: &[Plan], given: &IndexMap<String, String>) -> Result<IndexMap<String, Value>, Failed> {
     let rules: Vec<_> = plans.iter().flat_map(|plan| plan.on.clone()).collect();
     match manual_inputs(&rules, given) {
-        Ok(values) => Ok(values.into_iter().map(|(name, value)| (name, Value::from(value))).collect()),
+        Ok(values) => Ok(values
+            .into_iter()
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect()),
         Err(wrong) => Err(Failed::wrong(wrong.join("; "))),
     }
 }
@@ -119,7 +144,11 @@ pub fn print_findings(compiled: &Compiled) {
 
 impl Resolved {
     pub fn plans(&self) -> Vec<Arc<Plan>> {
-        self.workflows.iter().filter(|workflow| workflow.decision.runs).map(|workflow| workflow.plan.clone()).collect()
+        self.workflows
+            .iter()
+            .filter(|workflow| workflow.decision.runs)
+            .map(|workflow| workflow.plan.clone())
+            .collect()
     }
 
     /// Every workflow with the reason why it runs or not.

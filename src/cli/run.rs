@@ -15,7 +15,7 @@ use crate::config::DockerConfig;
 use crate::engine::{self, Bounds, Ground, Hands, Keep, Run, Settings, WorkspaceMode};
 use crate::executor::docker::{DockerExecutor, connect};
 use crate::executor::{Executor, JobLimits};
-use crate::registry::Registries;
+use crate::registry::{Registries, RegistryConfig, usual_docker_config};
 use crate::report::json::Json;
 use crate::report::live::Live;
 use crate::report::plain::{Plain, Quiet};
@@ -42,9 +42,6 @@ pub struct Args {
     /// End the pipeline after this long, e.g. 20m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Show the plan and run nothing, like `drydock plan`
-    #[arg(short = 'n', long)]
-    dry_run: bool,
     /// How the run is shown [default: pretty on a terminal, else plain]
     #[arg(short, long, value_enum)]
     output: Option<OutputArg>,
@@ -81,9 +78,6 @@ enum OutputArg {
 
 pub fn run(args: &Args) -> Result<Exit, Failed> {
     let resolved = args.selection.resolve()?;
-    if args.dry_run {
-        return super::plan::show(&resolved);
-    }
     if resolved.plans().is_empty() {
         for workflow in resolved.seen() {
             anstream::eprintln!("not run: {} ({}): {}", workflow.name, workflow.file, workflow.reason);
@@ -96,8 +90,15 @@ pub fn run(args: &Args) -> Result<Exit, Failed> {
 
 async fn perform(args: &Args, resolved: Resolved) -> Result<Exit, Failed> {
     let server = format!("local-{}", uuid::Uuid::new_v4().simple());
-    let registries = Arc::new(Registries::from_docker_config());
-    let executor = Arc::new(DockerExecutor::new(connect::connect().await?, &server, Some(registries)));
+    let registries = Arc::new(Registries::new(RegistryConfig {
+        entries: vec![],
+        docker_config: usual_docker_config(),
+    }));
+    let executor = Arc::new(DockerExecutor::new(
+        connect::connect(None).await?,
+        &server,
+        Some(registries),
+    ));
     let stop = Stop::new();
     let listening = tokio::spawn(stop_on_signals(stop.clone()));
     let teller = Arc::new(args.teller());
@@ -107,7 +108,10 @@ async fn perform(args: &Args, resolved: Resolved) -> Result<Exit, Failed> {
     let ended = engine::run(Run {
         plans,
         seen,
-        bounds: Bounds { places: args.max_parallel.unwrap_or_else(processors), broke_max: 1 },
+        bounds: Bounds {
+            places: args.max_parallel.unwrap_or_else(processors),
+            broke_max: 1,
+        },
         hands: Hands {
             executor: executor.clone(),
             tree: ground.tree,
@@ -139,10 +143,19 @@ impl Args {
         Settings {
             server,
             default_image: self.selection.default_image.clone().or(docker.default_image.clone()),
-            image_of_label: docker.labels.clone().into_iter().chain(self.selection.images.iter().cloned()).collect(),
+            image_of_label: docker
+                .labels
+                .clone()
+                .into_iter()
+                .chain(self.selection.images.iter().cloned())
+                .collect(),
             pull: self.selection.pull.into(),
-            limits: JobLimits { cpus: docker.cpus, memory_bytes: None, pids: docker.pids },
-            job_timeout: docker.timeout.get(),
+            limits: JobLimits {
+                cpus: docker.cpus,
+                memory_bytes: None,
+                pids: docker.pids,
+            },
+            job_timeout: docker.timeout.0,
             grace: Duration::from_secs(10),
             workspace: match self.workspace {
                 WorkspaceArg::Copy => WorkspaceMode::Copy,
@@ -160,8 +173,16 @@ impl Args {
     fn teller(&self) -> Teller {
         let on_terminal = stdout().is_terminal();
         let no_colour = self.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = if on_terminal && !no_colour { Colour::Yes } else { Colour::No };
-        let default = if on_terminal { OutputArg::Pretty } else { OutputArg::Plain };
+        let colour = if on_terminal && !no_colour {
+            Colour::Yes
+        } else {
+            Colour::No
+        };
+        let default = if on_terminal {
+            OutputArg::Pretty
+        } else {
+            OutputArg::Plain
+        };
         let show: Box<dyn Show> = match self.output.unwrap_or(default) {
             OutputArg::Pretty => {
                 let live = Live::new(Box::new(stdout()), Box::new(terminal_size), clock::system(), colour);
