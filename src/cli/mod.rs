@@ -6,6 +6,7 @@ mod expr;
 mod resolved;
 mod run;
 mod selection;
+mod trigger;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Command {
     Completions(completions::Args),
     /// Evaluate an expression
     Expr(expr::Args),
+    /// Sign a payload as a forge would and send it to a server
+    Trigger(trigger::Args),
 }
 
 /// Runs the command line and answers with the process's exit status.
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),
+        Command::Trigger(args) => trigger::run(&args),
     };
     match done {
         Ok(status) => status.into(),

@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGE
 use serde_json::{Value, json};
 
 use super::signature;
-use crate::event::{CommitSha, ForgeKind};
+use crate::event::{Changed, CommitSha, ForgeKind};
 use crate::secret::Secret;
 
 /// Git's "no commit", which forges send as what was there before a new branch.
@@ -15,7 +15,7 @@ const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// What is told to have happened.
 /// * `repo`: `owner/name`.
 /// * `commit`: the head of the branch or pull request, or the tag's commit.
-/// * `changed`: paths that the commit changed; they end up in the payload's one commit.
+/// * `changed`: what the commit changed; it ends up in the payload's one commit, and unknown stays unknown.
 #[derive(Debug, Clone)]
 pub struct Happened {
     pub repo: String,
@@ -24,7 +24,7 @@ pub struct Happened {
     pub commit: CommitSha,
     pub message: String,
     pub actor: String,
-    pub changed: Vec<String>,
+    pub changed: Changed,
     pub what: What,
 }
 
@@ -148,14 +148,15 @@ impl Happened {
     }
 
     fn commit(&self) -> Value {
-        json!({
+        let mut commit = json!({
             "id": self.commit,
             "message": self.message,
             "author": { "name": self.actor, "username": self.actor },
-            "added": [],
-            "removed": [],
-            "modified": self.changed,
-        })
+        });
+        if let Changed::Paths(paths) = &self.changed {
+            (commit["added"], commit["removed"], commit["modified"]) = (json!([]), json!([]), json!(paths));
+        }
+        commit
     }
 
     fn hub_push(&self, git_ref: &str, before: Option<&CommitSha>) -> Value {

@@ -155,7 +155,7 @@ pub(super) async fn to_github(connection: &Connection, update: &StatusUpdate) ->
         "description": cut(&update.description, 140),
         "target_url": update.target_url,
     });
-    let at = address(connection, &repo_path(&["repos"], update))?;
+    let at = address(connection, &[], &repo_path(update))?;
     let headers = [
         (ACCEPT, "application/vnd.github+json".to_owned()),
         (HeaderName::from_static("x-github-api-version"), "2022-11-28".to_owned()),
@@ -181,7 +181,7 @@ pub(super) async fn to_gitea(connection: &Connection, update: &StatusUpdate) -> 
         "description": cut(&update.description, 255),
         "target_url": update.target_url.as_deref().unwrap_or_default(),
     });
-    let at = address(connection, &repo_path(&["api", "v1", "repos"], update))?;
+    let at = address(connection, &["api", "v1"], &repo_path(update))?;
     let headers = [(
         AUTHORIZATION,
         format!("token {}", token(connection, &at, ForgeKind::Gitea)?),
@@ -248,8 +248,8 @@ async fn gitlab_status(connection: &Connection, update: &StatusUpdate, state: &s
     if let Some(url) = update.target_url.as_ref().filter(|url| url.chars().count() <= 255) {
         body["target_url"] = json!(url);
     }
-    let path = ["api", "v4", "projects", &update.repo, "statuses", update.sha.as_str()];
-    let at = address(connection, &path)?;
+    let path = ["projects", &update.repo, "statuses", update.sha.as_str()];
+    let at = address(connection, &["api", "v4"], &path)?;
     let headers = [(
         HeaderName::from_static("private-token"),
         token(connection, &at, ForgeKind::GitLab)?.to_owned(),
@@ -257,15 +257,15 @@ async fn gitlab_status(connection: &Connection, update: &StatusUpdate, state: &s
     post(connection, at, headers, &body).await
 }
 
-fn repo_path<'a>(api: &[&'a str], update: &'a StatusUpdate) -> Vec<&'a str> {
-    let mut path = api.to_vec();
+fn repo_path(update: &StatusUpdate) -> Vec<&str> {
+    let mut path = vec!["repos"];
     path.extend(update.repo.split('/'));
     path.extend(["statuses", update.sha.as_str()]);
     path
 }
 
-/// The base with the path's segments added, each percent-encoded: a `/` within one stays one segment.
-fn address(connection: &Connection, path: &[&str]) -> Result<Url, ForgeError> {
+/// The base with the API's prefix and the path's segments, each percent-encoded: a `/` within one stays one segment.
+fn address(connection: &Connection, api: &[&str], path: &[&str]) -> Result<Url, ForgeError> {
     let mut at = connection.base.clone();
     let wrong = |why: &str| ForgeError::Address {
         at: shown(&connection.base),
@@ -276,9 +276,17 @@ fn address(connection: &Connection, path: &[&str]) -> Result<Url, ForgeError> {
     }
     at.set_query(None);
     at.set_fragment(None);
+    // Some configure the forge's address, some that of its API.
+    let has_prefix = connection
+        .base
+        .path()
+        .trim_end_matches('/')
+        .ends_with(&format!("/{}", api.join("/")));
+    let prefix = if has_prefix { &[] } else { api };
     at.path_segments_mut()
         .map_err(|()| wrong("the forge's address has no path"))?
         .pop_if_empty()
+        .extend(prefix)
         .extend(path);
     Ok(at)
 }

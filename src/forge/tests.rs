@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::compose::{Happened, What};
 use super::{Connection, Forge, forge};
-use crate::event::{CommitSha, ForgeKind};
+use crate::event::{Changed, CommitSha, ForgeKind};
 
 const NOW: &str = "2026-11-22T12:00:00Z";
 
@@ -49,7 +49,7 @@ fn happened(what: What) -> Happened {
         commit: sha('a'),
         message: "add a page\n".into(),
         actor: "maria".into(),
-        changed: vec!["src/page.rs".into()],
+        changed: Changed::Paths(vec!["src/page.rs".into()]),
         what,
     }
 }

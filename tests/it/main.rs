@@ -10,3 +10,4 @@ mod harness;
 mod source;
 mod support;
 mod tidy;
+mod trigger;

@@ -180,7 +180,9 @@ async fn names_are_encoded_and_long_texts_cut() {
     for (kind, path) in [
         (ForgeKind::GitHub, "/api/v3/"),
         (ForgeKind::GitLab, "/git"),
+        (ForgeKind::GitLab, "/git/api/v4"),
         (ForgeKind::Gitea, ""),
+        (ForgeKind::Gitea, "/api/v1/"),
     ] {
         let (base, served) = stand_in(vec![answer("200 OK", "", "")]).await;
         set(kind, &format!("{base}{path}"), &long).await.unwrap();
@@ -200,6 +202,8 @@ async fn names_are_encoded_and_long_texts_cut() {
     insta::assert_snapshot!(lines, @"
     POST /api/v3/repos/team/sub%20group/web/statuses/aaaa HTTP/1.1 link=true 140 characters: line one …
     POST /git/api/v4/projects/team%2Fsub%20group%2Fweb/statuses/aaaa HTTP/1.1 link=false 255 characters: line one …
+    POST /git/api/v4/projects/team%2Fsub%20group%2Fweb/statuses/aaaa HTTP/1.1 link=false 255 characters: line one …
+    POST /api/v1/repos/team/sub%20group/web/statuses/aaaa HTTP/1.1 link=true 255 characters: line one …
     POST /api/v1/repos/team/sub%20group/web/statuses/aaaa HTTP/1.1 link=true 255 characters: line one …
     ");
 }
