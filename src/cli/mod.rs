@@ -1,8 +1,11 @@
 //! The command line: arguments, subcommands, exit statuses. The binary's edge: errors are printed here and nowhere else.
 
+mod clean;
 mod completions;
+mod doctor;
 pub mod exit;
 mod expr;
+mod owner;
 mod resolved;
 mod run;
 mod selection;
@@ -26,6 +29,10 @@ struct Cli {
 enum Command {
     /// Run the repository's pipeline here, as the server would
     Run(Box<run::Args>),
+    /// Check this machine and say what to do
+    Doctor(doctor::Args),
+    /// Show and free what Drydock holds in the container engine
+    Clean(clean::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Evaluate an expression
@@ -47,6 +54,8 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Clean(args) => clean::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),
         Command::Trigger(args) => trigger::run(&args),

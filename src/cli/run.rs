@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indexmap::IndexMap;
 
+use super::owner::Owner;
 use super::resolved::Resolved;
 use super::selection::{Selection, duration};
 use super::{Exit, Failed, block_on};
@@ -89,7 +90,7 @@ pub fn run(args: &Args) -> Result<Exit, Failed> {
 }
 
 async fn perform(args: &Args, resolved: Resolved) -> Result<Exit, Failed> {
-    let server = format!("local-{}", uuid::Uuid::new_v4().simple());
+    let server = Owner::this().to_string();
     let registries = Arc::new(Registries::new(RegistryConfig {
         entries: vec![],
         docker_config: usual_docker_config(),

@@ -6,6 +6,7 @@
 mod attached;
 mod call;
 pub mod connect;
+pub mod holdings;
 mod image;
 mod late;
 mod names;
