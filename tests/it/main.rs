@@ -7,6 +7,7 @@ mod docker;
 mod examples;
 mod expr;
 mod harness;
+mod run;
 mod source;
 mod support;
 mod tidy;
