@@ -212,6 +212,20 @@ impl Diagnostic {
         }
     }
 
+    /// `{severity, code, message, file, line, column, help}`, for programs.
+    pub fn to_json(&self, sources: &Sources) -> serde_json::Value {
+        let origin = self.span().map(|span| sources.locate(span));
+        serde_json::json!({
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "file": origin.as_ref().map(|origin| &origin.file),
+            "line": origin.as_ref().map(|origin| origin.line),
+            "column": origin.as_ref().map(|origin| origin.column),
+            "help": self.help,
+        })
+    }
+
     /// The finding as the compiler draws it: message, file:line:col, the line itself, hints.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
         let level = match self.severity {

@@ -1,6 +1,7 @@
 //! The command line: arguments, subcommands, exit statuses. The binary's edge: errors are printed here and nowhere else.
 
 mod clean;
+mod check;
 mod completions;
 mod doctor;
 pub mod exit;
@@ -33,6 +34,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show and free what Drydock holds in the container engine
     Clean(clean::Args),
+    /// Validate the pipeline files: every mistake, with its place
+    Check(check::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Evaluate an expression
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Clean(args) => clean::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),
         Command::Trigger(args) => trigger::run(&args),

@@ -1,5 +1,6 @@
 //! From the selection's flags to what would run: files found and compiled, and a decision for each workflow.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -12,6 +13,10 @@ use crate::engine::WorkflowSeen;
 use crate::event::Event;
 use crate::expr::Value;
 use crate::plan::{Decision, JobKey, Plan, decide, manual_inputs};
+use crate::tree::Tree;
+
+/// Largest pipeline file that is read by name; what is larger than a dialect takes, the dialect refuses.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 pub struct Resolved {
     pub ground: Ground,
@@ -34,31 +39,58 @@ impl From<DialectArg> for Kind {
     }
 }
 
-impl Selection {
-    /// The files that are there, compiled; findings are not printed yet.
-    pub fn compile(&self, ground: &Ground) -> Result<(Detected, Compiled), Failed> {
-        let unreadable = |error: std::io::Error| Failed::wrong(format!("cannot read the repository: {error}"));
-        let forced = self.dialect.map(Kind::from);
-        let tree = ground.tree.as_ref();
-        let detected = match self.files.is_empty() {
-            true => dialect::detect(tree, forced).map_err(unreadable)?,
-            false => Some(dialect::detect_file(tree, &self.files, forced).map_err(unreadable)?),
-        };
-        let Some(detected) = detected else {
-            let what = format!("`{}` holds no pipeline file and no Dockerfile", ground.dir.display());
-            return Err(Failed::wrong(what).hint("`drydock init` writes a `.drydock.yml` that fits the repository"));
-        };
-        let compiled = dialect::compile(&detected, tree).map_err(unreadable)?;
-        Ok((detected, compiled))
+/// The pipeline files of a folder, or those that were named, compiled; findings are not printed yet.
+pub fn compile(dir: &Path, tree: &dyn Tree, files: &[String], dialect: Option<DialectArg>) -> Result<Compiled, Failed> {
+    let detected = detected(dir, tree, files, dialect.map(Kind::from))?;
+    if let Some(note) = &detected.note {
+        anstream::eprintln!("note: {note}");
     }
+    dialect::compile(&detected, tree).map_err(unreadable)
+}
 
+/// The pipeline files of a folder, or those that were named.
+pub fn detected(dir: &Path, tree: &dyn Tree, files: &[String], forced: Option<Kind>) -> Result<Detected, Failed> {
+    if !files.is_empty() {
+        let read: Vec<(String, String)> = files.iter().map(|file| named(dir, file)).collect::<Result<_, Failed>>()?;
+        return dialect::detect_named(tree, read, forced).map_err(unreadable);
+    }
+    dialect::detect(tree, forced).map_err(unreadable)?.ok_or_else(|| {
+        let what = match forced {
+            Some(kind) => format!("`{}` holds no pipeline file of the {} dialect", dir.display(), kind.name()),
+            None => format!("`{}` holds no pipeline file and no Dockerfile", dir.display()),
+        };
+        Failed::wrong(what).hint("`drydock init` writes a `.drydock.yml` that fits the repository")
+    })
+}
+
+/// A file that a person named: as seen from where they stand, else from the repository's folder.
+fn named(dir: &Path, file: &str) -> Result<(String, String), Failed> {
+    let here = PathBuf::from(file);
+    let path = if here.is_file() { here } else { dir.join(file) };
+    let cannot = |why: String| Failed::wrong(format!("cannot read `{file}`: {why}"));
+    let about = std::fs::metadata(&path).map_err(|error| cannot(error.to_string()))?;
+    if !about.is_file() {
+        return Err(cannot("it is no file".into()));
+    }
+    if about.len() > FILE_BYTES_MAX {
+        return Err(cannot(format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| cannot(error.to_string()))?;
+    // Shown by its path inside of the repository, where it is inside.
+    let inside = path.canonicalize().ok().and_then(|path| Some(path.strip_prefix(dir).ok()?.to_owned()));
+    let shown = inside.map_or_else(|| file.to_owned(), |inside| inside.to_string_lossy().into_owned());
+    Ok((shown, text))
+}
+
+fn unreadable(error: std::io::Error) -> Failed {
+    Failed::wrong(format!("cannot read the repository: {error}"))
+}
+
+impl Selection {
     /// What would run. Findings are printed to stderr; an error among them is the end.
     pub fn resolve(&self) -> Result<Resolved, Failed> {
         let mut ground = self.ground()?;
-        let (detected, compiled) = self.compile(&ground)?;
-        if let Some(note) = &detected.note {
-            anstream::eprintln!("{note}");
-        }
+        let compiled = compile(&ground.dir, &*ground.tree, &self.files, self.dialect)?;
         print_findings(&compiled);
         if compiled.has_errors() {
             return Err(Failed {

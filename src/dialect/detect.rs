@@ -1,13 +1,16 @@
 //! Which files of a repository are its pipeline, and in which dialect.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::Dialect;
 use super::native::Native;
+use super::yaml::{self, Node};
 use crate::diag::{Diagnostic, FileId, Span};
 use crate::tree::Tree;
 
 /// The built-in pipeline for a repository that has a Dockerfile and no pipeline file.
+const BUILT_IN: &str = "pipelines/dockerfile.yml";
 const DOCKERFILE_PIPELINE: &str = include_str!("../../pipelines/dockerfile.yml");
 
 /// The kinds of pipeline files, in the order in which they win.
@@ -68,7 +71,8 @@ pub struct Detected {
     pub note: Option<String>,
     /// Every path of the repository, in byte order.
     pub paths: Vec<String>,
-    pub(super) built_in: Option<&'static str>,
+    /// Texts that are not read from the tree: the built-in pipeline, and files that a person named.
+    pub texts: BTreeMap<String, String>,
 }
 
 /// The first kind found wins; `forced` looks for that kind only. None: there is nothing to run.
@@ -105,42 +109,68 @@ pub fn detect(tree: &dyn Tree, forced: Option<Kind>) -> io::Result<Option<Detect
             files,
             note,
             paths,
-            built_in: None,
+            texts: BTreeMap::new(),
         }));
     }
     let may_be_built_in = forced.is_none_or(|forced| forced == Kind::Native);
     if may_be_built_in && paths.binary_search_by(|path| path.as_str().cmp("Dockerfile")).is_ok() {
         return Ok(Some(Detected {
             kind: Kind::Native,
-            files: vec!["pipelines/dockerfile.yml".to_owned()],
+            files: vec![BUILT_IN.to_owned()],
             note: Some(
                 "no pipeline file here, but a Dockerfile: the built-in pipeline runs (`drydock init` writes it down)"
                     .to_owned(),
             ),
             paths,
-            built_in: Some(DOCKERFILE_PIPELINE),
+            texts: BTreeMap::from([(BUILT_IN.to_owned(), DOCKERFILE_PIPELINE.to_owned())]),
         }));
     }
     Ok(None)
 }
 
-/// Files that a person named; the dialect from the name, else native.
-pub fn detect_file(tree: &dyn Tree, files: &[String], forced: Option<Kind>) -> io::Result<Detected> {
+/// Files that a person named, with their texts; the dialect from the names, else from what stands in them.
+pub fn detect_named(tree: &dyn Tree, files: Vec<(String, String)>, forced: Option<Kind>) -> io::Result<Detected> {
     let mut paths = tree.paths()?;
     paths.sort_unstable();
-    let by_name = || {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| files.iter().any(|file| kind.claims(file)))
-    };
-    let kind = forced.or_else(by_name).unwrap_or(Kind::Native);
+    let by_name = Kind::ALL
+        .into_iter()
+        .find(|kind| files.iter().any(|(path, _)| kind.claims(path)));
+    let by_content = || files.first().map_or(Kind::Native, |(_, text)| kind_of(text));
+    let kind = forced.or(by_name).unwrap_or_else(by_content);
     Ok(Detected {
         kind,
-        files: files.to_vec(),
+        files: files.iter().map(|(path, _)| path.clone()).collect(),
         note: None,
         paths,
-        built_in: None,
+        texts: files.into_iter().collect(),
     })
+}
+
+/// What a file looks like whose name says nothing.
+fn kind_of(text: &str) -> Kind {
+    let parsed = yaml::parse(FileId::default(), text);
+    let Some(root) = parsed.documents.last() else {
+        return Kind::Native;
+    };
+    let below = |node: &Node, key: &str| node.get(key).is_some();
+    if let Some(jobs) = root.get("jobs") {
+        let github = |job: &Node| {
+            let steps = job.get("steps").and_then(Node::items).unwrap_or_default();
+            below(job, "runs-on") || below(job, "uses") || steps.iter().any(|step| below(step, "uses"))
+        };
+        let is_github = jobs
+            .entries()
+            .unwrap_or_default()
+            .iter()
+            .any(|entry| github(&entry.value));
+        return if is_github { Kind::GitHub } else { Kind::Native };
+    }
+    let gitlab = |key: &str| matches!(key, "stages" | "include" | "default" | "spec");
+    let entries = root.entries().unwrap_or_default();
+    let is_gitlab = entries
+        .iter()
+        .any(|entry| gitlab(&entry.key) || below(&entry.value, "script"));
+    if is_gitlab { Kind::GitLab } else { Kind::Native }
 }
 
 /// `ci.yml`, or `.github/workflows (3 files)`.

@@ -14,7 +14,7 @@ use crate::diag::{Diagnostic, FileId, Sources};
 use crate::plan::Plan;
 use crate::tree::{Tree, read_text};
 
-pub use detect::{Detected, Kind, detect, detect_file};
+pub use detect::{Detected, Kind, detect, detect_named};
 
 /// What a dialect may look at besides the files themselves.
 pub struct CompileContext<'a> {
@@ -63,8 +63,8 @@ pub fn compile(detected: &Detected, tree: &dyn Tree) -> io::Result<Compiled> {
     let mut files: Vec<FileId> = vec![];
     let mut unreadable: Vec<Diagnostic> = vec![];
     for path in &detected.files {
-        let text = match &detected.built_in {
-            Some(text) => Ok(Some((*text).to_owned())),
+        let text = match detected.texts.get(path) {
+            Some(text) => Ok(Some(text.clone())),
             None => read_text(tree, path, yaml::FILE_BYTES_MAX as u64),
         };
         match text {
