@@ -51,12 +51,19 @@ pub fn compile(dir: &Path, tree: &dyn Tree, files: &[String], dialect: Option<Di
 /// The pipeline files of a folder, or those that were named.
 pub fn detected(dir: &Path, tree: &dyn Tree, files: &[String], forced: Option<Kind>) -> Result<Detected, Failed> {
     if !files.is_empty() {
-        let read: Vec<(String, String)> = files.iter().map(|file| named(dir, file)).collect::<Result<_, Failed>>()?;
+        let read: Vec<(String, String)> = files
+            .iter()
+            .map(|file| named(dir, file))
+            .collect::<Result<_, Failed>>()?;
         return dialect::detect_named(tree, read, forced).map_err(unreadable);
     }
     dialect::detect(tree, forced).map_err(unreadable)?.ok_or_else(|| {
         let what = match forced {
-            Some(kind) => format!("`{}` holds no pipeline file of the {} dialect", dir.display(), kind.name()),
+            Some(kind) => format!(
+                "`{}` holds no pipeline file of the {} dialect",
+                dir.display(),
+                kind.name()
+            ),
             None => format!("`{}` holds no pipeline file and no Dockerfile", dir.display()),
         };
         Failed::wrong(what).hint("`drydock init` writes a `.drydock.yml` that fits the repository")
@@ -77,7 +84,10 @@ fn named(dir: &Path, file: &str) -> Result<(String, String), Failed> {
     }
     let text = std::fs::read_to_string(&path).map_err(|error| cannot(error.to_string()))?;
     // Shown by its path inside of the repository, where it is inside.
-    let inside = path.canonicalize().ok().and_then(|path| Some(path.strip_prefix(dir).ok()?.to_owned()));
+    let inside = path
+        .canonicalize()
+        .ok()
+        .and_then(|path| Some(path.strip_prefix(dir).ok()?.to_owned()));
     let shown = inside.map_or_else(|| file.to_owned(), |inside| inside.to_string_lossy().into_owned());
     Ok((shown, text))
 }
