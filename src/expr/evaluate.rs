@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::ExprError;
-use super::parser::{Comparison, Key, Node, NodeKind, unknown};
+use super::node::{Comparison, Key, Node, NodeKind, unknown};
 use super::value::{Object, Value};
 use super::{Scope, functions};
 

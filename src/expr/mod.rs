@@ -13,6 +13,7 @@ pub mod gitlab_if;
 pub mod globs;
 pub mod hash_files;
 mod lexer;
+mod node;
 mod number;
 mod parser;
 mod re2;
@@ -30,7 +31,7 @@ pub use reads::Reads;
 pub use template::Template;
 pub use value::{Object, Value};
 
-use parser::Node;
+use node::Node;
 
 /// Longest expression that is read, in UTF-16 code units, as on GitHub.
 pub const EXPRESSION_LENGTH_MAX: usize = 21_000;

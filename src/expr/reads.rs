@@ -1,6 +1,6 @@
 //! What an expression reads, with places: for dialects that check names before anything runs.
 
-use super::parser::{Key, Node, NodeKind};
+use super::node::{Key, Node, NodeKind};
 use super::{Expr, Template};
 
 /// One place where an expression reads a context, e.g. `needs.build.outputs.version`.

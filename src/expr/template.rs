@@ -2,7 +2,8 @@
 
 use super::error::ExprError;
 use super::functions::bounded;
-use super::parser::{Node, NodeKind, parse};
+use super::node::{Node, NodeKind};
+use super::parser::parse;
 use super::value::Value;
 use super::{Expr, Scope};
 
