@@ -119,9 +119,12 @@ impl Condition {
     /// Names of the variables it reads, in order of first use.
     pub fn variables(&self) -> Vec<String> {
         let mut found = Vec::new();
-        self.root.visit(&mut |node| match &node.kind {
-            NodeKind::Variable(name) if !found.contains(name) => found.push(name.clone()),
-            _ => {}
+        self.root.visit(&mut |node| {
+            if let NodeKind::Variable(name) = &node.kind
+                && !found.contains(name)
+            {
+                found.push(name.clone());
+            }
         });
         found
     }

@@ -101,9 +101,10 @@ impl Node {
     }
 
     pub fn ungrouped(&self) -> &Node {
-        match &self.kind {
-            NodeKind::Group(inner) => inner.ungrouped(),
-            _ => self,
+        if let NodeKind::Group(inner) = &self.kind {
+            inner.ungrouped()
+        } else {
+            self
         }
     }
 
@@ -135,11 +136,17 @@ impl Node {
         }
         match key {
             Key::Name(name) => Some(name.clone()),
-            Key::Computed(key) => match &key.ungrouped().kind {
-                NodeKind::Literal(value) => Some(value.to_string()),
-                _ => None,
-            },
+            Key::Computed(key) => key.ungrouped().literal(),
             Key::Star => None,
+        }
+    }
+
+    /// The text form of a literal.
+    pub fn literal(&self) -> Option<String> {
+        if let NodeKind::Literal(value) = &self.kind {
+            Some(value.to_string())
+        } else {
+            None
         }
     }
 
@@ -173,18 +180,18 @@ impl Node {
     }
 
     pub fn check(&self, contexts: &[&str], functions: &[&str], found: &mut Vec<ExprError>) {
-        match &self.kind {
-            NodeKind::Context(name) if !contains_name(contexts, name) => {
-                found.push(ExprError::parsing(unknown("named-value", name, contexts), self.span));
-            }
-            NodeKind::Call { function, .. }
-                if !contains_name(functions, function) && !functions::is_built_in(function) =>
-            {
-                let known: Vec<&str> = functions::BUILT_IN.iter().chain(functions).copied().collect();
-                let span = (self.span.0, self.span.0 + function.len());
-                found.push(ExprError::parsing(unknown("function", function, &known), span));
-            }
-            _ => {}
+        if let NodeKind::Context(name) = &self.kind
+            && !contains_name(contexts, name)
+        {
+            found.push(ExprError::parsing(unknown("named-value", name, contexts), self.span));
+        }
+        if let NodeKind::Call { function, .. } = &self.kind
+            && !contains_name(functions, function)
+            && !functions::is_built_in(function)
+        {
+            let known: Vec<&str> = functions::BUILT_IN.iter().chain(functions).copied().collect();
+            let span = (self.span.0, self.span.0 + function.len());
+            found.push(ExprError::parsing(unknown("function", function, &known), span));
         }
     }
 }

@@ -334,41 +334,53 @@ impl Parser<'_> {
     }
 }
 
+/// A comparison of the same rank joins the row on its left.
 fn join_comparison(left: Node, comparison: Comparison, right: Node) -> Node {
     let span = (left.span.0, right.span.1);
-    let kind = match left.kind {
-        NodeKind::Compare { first, mut rest } if rest.iter().all(|(other, _)| other.rank() == comparison.rank()) => {
-            rest.push((comparison, right));
-            NodeKind::Compare { first, rest }
-        }
-        _ => NodeKind::Compare {
-            first: Box::new(left),
-            rest: vec![(comparison, right)],
-        },
+    let same_rank = matches!(&left.kind, NodeKind::Compare { rest, .. }
+        if rest.iter().all(|(other, _)| other.rank() == comparison.rank()));
+    let (first, mut rest) = match left {
+        Node {
+            kind: NodeKind::Compare { first, rest },
+            ..
+        } if same_rank => (first, rest),
+        other => (Box::new(other), Vec::new()),
     };
-    Node { kind, span }
+    rest.push((comparison, right));
+    Node {
+        kind: NodeKind::Compare { first, rest },
+        span,
+    }
 }
 
 fn join_all(left: Node, right: Node) -> Node {
     let span = (left.span.0, right.span.1);
-    let kind = match left.kind {
-        NodeKind::All(mut operands) => {
-            operands.push(right);
-            NodeKind::All(operands)
-        }
-        _ => NodeKind::All(vec![left, right]),
+    let mut operands = match left {
+        Node {
+            kind: NodeKind::All(operands),
+            ..
+        } => operands,
+        other => vec![other],
     };
-    Node { kind, span }
+    operands.push(right);
+    Node {
+        kind: NodeKind::All(operands),
+        span,
+    }
 }
 
 fn join_any(left: Node, right: Node) -> Node {
     let span = (left.span.0, right.span.1);
-    let kind = match left.kind {
-        NodeKind::Any(mut operands) => {
-            operands.push(right);
-            NodeKind::Any(operands)
-        }
-        _ => NodeKind::Any(vec![left, right]),
+    let mut operands = match left {
+        Node {
+            kind: NodeKind::Any(operands),
+            ..
+        } => operands,
+        other => vec![other],
     };
-    Node { kind, span }
+    operands.push(right);
+    Node {
+        kind: NodeKind::Any(operands),
+        span,
+    }
 }

@@ -84,10 +84,7 @@ fn chain(node: &Node) -> Option<Reads> {
             let mut read = chain(of.ungrouped())?;
             let name = match key {
                 Key::Name(name) => Some(name.clone()),
-                Key::Computed(key) => match &key.ungrouped().kind {
-                    NodeKind::Literal(value) => Some(value.to_string()),
-                    _ => None,
-                },
+                Key::Computed(key) => key.ungrouped().literal(),
                 Key::Star => None,
             };
             match name {

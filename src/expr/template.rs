@@ -63,15 +63,16 @@ impl Template {
         match self.parts.as_slice() {
             [] => Some(""),
             [Part::Text(text)] => Some(text),
-            _ => None,
+            [Part::Value { .. }] | [_, _, ..] => None,
         }
     }
 
     /// The expression, if the template is one `${{ }}` and nothing else.
     pub fn as_expression(&self) -> Option<&Expr> {
-        match self.parts.as_slice() {
-            [Part::Value { expression, .. }] => Some(expression),
-            _ => None,
+        if let [Part::Value { expression, .. }] = self.parts.as_slice() {
+            Some(expression)
+        } else {
+            None
         }
     }
 
@@ -101,7 +102,7 @@ impl Template {
     pub fn value(&self, scope: &dyn Scope) -> Result<Value, ExprError> {
         match self.parts.as_slice() {
             [Part::Value { expression, offset }] => expression.evaluate(scope).map_err(|error| moved(error, *offset)),
-            _ => self.render(scope).map(Value::from),
+            [] | [Part::Text(_)] | [_, _, ..] => self.render(scope).map(Value::from),
         }
     }
 

@@ -156,23 +156,26 @@ impl Value {
     }
 
     pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::String(text) => Some(text),
-            _ => None,
+        if let Value::String(text) = self {
+            Some(text)
+        } else {
+            None
         }
     }
 
     pub fn as_array(&self) -> Option<&[Value]> {
-        match self {
-            Value::Array(items) => Some(items),
-            _ => None,
+        if let Value::Array(items) = self {
+            Some(items)
+        } else {
+            None
         }
     }
 
     pub fn as_object(&self) -> Option<&Object> {
-        match self {
-            Value::Object(object) => Some(object),
-            _ => None,
+        if let Value::Object(object) = self {
+            Some(object)
+        } else {
+            None
         }
     }
 
@@ -201,8 +204,11 @@ impl Value {
             (Value::String(left), Value::String(right)) => fold(left) == fold(right),
             (Value::Array(left), Value::Array(right)) => Arc::ptr_eq(left, right),
             (Value::Object(left), Value::Object(right)) => Arc::ptr_eq(left, right),
-            (left, right) if left.is_primitive() && right.is_primitive() => left.to_number() == right.to_number(),
-            _ => false,
+            (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
+            (
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_),
+            ) => self.to_number() == other.to_number(),
         }
     }
 
@@ -214,10 +220,11 @@ impl Value {
                 Some(fold(left).encode_utf16().cmp(fold(right).encode_utf16()))
             }
             (Value::Null, Value::Null) => None,
-            (left, right) if left.is_primitive() && right.is_primitive() => {
-                left.to_number().partial_cmp(&right.to_number())
-            }
-            _ => None,
+            (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => None,
+            (
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_),
+            ) => self.to_number().partial_cmp(&other.to_number()),
         }
     }
 
