@@ -26,6 +26,8 @@ pub enum WebhookError {
     Unreadable { name: String, why: &'static str },
     #[error("the delivery does not say what it is: it has no {wanted} header")]
     NoEvent { wanted: &'static str },
+    #[error("this is a delivery of {sent_by} to the hook of {hook}")]
+    WrongHook { sent_by: ForgeKind, hook: ForgeKind },
     #[error("the body is not JSON")]
     NotJson {
         #[source]
@@ -51,6 +53,7 @@ impl WebhookError {
             | Self::Stale { .. } => 401,
             Self::Unreadable { .. }
             | Self::NoEvent { .. }
+            | Self::WrongHook { .. }
             | Self::NotJson { .. }
             | Self::NoFormPayload
             | Self::Payload { .. } => 400,
@@ -72,7 +75,9 @@ impl WebhookError {
                 "use the same secret at the forge and in Drydock, and let no proxy change the body"
             }
             Self::Stale { .. } => "deliver it again from the forge; check both machines' clocks",
-            Self::NoEvent { .. } => "deliver webhooks of a forge to /hooks/github, /hooks/gitlab or /hooks/gitea",
+            Self::NoEvent { .. } | Self::WrongHook { .. } => {
+                "deliver webhooks of a forge to /hooks/github, /hooks/gitlab or /hooks/gitea"
+            }
             Self::NotJson { .. } | Self::NoFormPayload => "choose application/json in the forge's webhook settings",
             Self::Payload { .. } => "deliver the forge's own payload",
         };
@@ -87,6 +92,7 @@ impl WebhookError {
             | Self::Stale { .. }
             | Self::Unreadable { .. }
             | Self::NoEvent { .. }
+            | Self::WrongHook { .. }
             | Self::NoFormPayload
             | Self::Payload { .. } => format!("{self}; {help}"),
         }

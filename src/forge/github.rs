@@ -58,6 +58,16 @@ impl Forge for GitHub {
 
     fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Understood, WebhookError> {
         const WANTED: &str = "X-GitHub-Event";
+        // They send GitHub's headers too, but mean other things by the same words.
+        if ["x-gitea-event", "x-forgejo-event", "x-gogs-event"]
+            .iter()
+            .any(|name| headers.contains_key(*name))
+        {
+            return Err(WebhookError::WrongHook {
+                sent_by: ForgeKind::Gitea,
+                hook: ForgeKind::GitHub,
+            });
+        }
         let event = headers::first(headers, &[WANTED])?.ok_or(WebhookError::NoEvent { wanted: WANTED })?;
         hub::understand(
             &FLAVOUR,

@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::decide::{Protected, changed_by, trust_of};
-use super::hub::{Ref, labels, nothing_starts_on, start_by_action, start_unless_skipped};
+use super::hub::{Ref, cut_message, labels, nothing_starts_on, start_by_action, start_unless_skipped};
 use super::read::Place;
 use super::status::{Connection, StatusUpdate};
 use super::{Forge, ForgeError, Kind, Start, Understood, WebhookError, headers, read, signature, status};
@@ -183,7 +183,7 @@ fn push(root: &Place<'_>, delivery: Option<String>, payload: &Arc<Value>) -> Res
         commit: commit.clone(),
         git_ref: git_ref.to_owned(),
         changed,
-        message: message.to_owned(),
+        message: cut_message(message),
         actor: actor(root)?,
         delivery,
         trust: trust_of(&repo, &event, default_branch.as_deref(), &Protected::default()),
@@ -198,7 +198,7 @@ fn push(root: &Place<'_>, delivery: Option<String>, payload: &Arc<Value>) -> Res
         let reason = format!("{}, with `git push -o ci.skip`", pushed.pushed(created));
         (Start::SkippedByAuthor(Box::new(trigger)), reason)
     } else {
-        start_unless_skipped(trigger, pushed.pushed(created))
+        start_unless_skipped(trigger, message, pushed.pushed(created))
     };
     Ok(understood)
 }
@@ -283,17 +283,14 @@ fn merge_request(root: &Place<'_>, delivery: Option<String>, payload: &Arc<Value
         labels: labels(&label_list, "title")?,
     });
     let default_branch = root.way(&["project", "default_branch"])?.ref_name()?.map(str::to_owned);
+    let message = request.way(&["last_commit", "message"])?.text()?.unwrap_or_default();
     let trigger = Trigger {
         forge: Some(ForgeKind::GitLab),
         clone_url: root.way(&["project", "git_http_url"])?.text()?.map(str::to_owned),
         commit,
         git_ref: format!("refs/merge-requests/{number}/head"),
         changed: Changed::Unknown,
-        message: request
-            .way(&["last_commit", "message"])?
-            .text()?
-            .unwrap_or_default()
-            .to_owned(),
+        message: cut_message(message),
         actor: actor(root)?,
         delivery,
         trust: trust_of(&repo, &event, default_branch.as_deref(), &Protected::default()),
@@ -304,7 +301,7 @@ fn merge_request(root: &Place<'_>, delivery: Option<String>, payload: &Arc<Value
     };
     (understood.start, understood.reason) = match start_by_action(trigger, &format!("merge request !{number}"), action)
     {
-        (Start::Pipeline(trigger), reason) => start_unless_skipped(*trigger, reason),
+        (Start::Pipeline(trigger), reason) => start_unless_skipped(*trigger, message, reason),
         other => other,
     };
     Ok(understood)

@@ -12,6 +12,9 @@ use super::read::Place;
 use super::{Kind, Start, Understood};
 use crate::event::{Changed, Event, ForgeKind, PullRequest, Trigger};
 
+/// Longest message that a trigger carries.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// What differs between the forges that speak this dialect.
 pub(super) struct Flavour {
     pub(super) forge: ForgeKind,
@@ -37,7 +40,7 @@ pub(super) fn understand(flavour: &Flavour, delivery: Delivery) -> Result<Unders
         "ping" => Ok(idle(&delivery, Kind::Ping, "the webhook works")),
         "delete" => {
             let root = Place::root(&delivery.payload);
-            let what = root.get("ref_type")?.text()?.unwrap_or("branch or tag");
+            let what = in_few_words(root.get("ref_type")?.text()?.unwrap_or("branch or tag"));
             let name = root.get("ref")?.ref_name()?.unwrap_or("(unnamed)");
             Ok(idle(
                 &delivery,
@@ -55,8 +58,13 @@ pub(super) fn understand(flavour: &Flavour, delivery: Delivery) -> Result<Unders
 }
 
 pub(super) fn nothing_starts_on(event: &str) -> String {
-    let event: String = event.chars().take(60).filter(|letter| !letter.is_control()).collect();
+    let event = in_few_words(event);
     format!("`{event}` starts no pipeline: pushes, tags and pull requests do")
+}
+
+/// A word of the sender's, fit to stand in a sentence: short, and nothing in it that moves a terminal's cursor.
+fn in_few_words(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(60).collect()
 }
 
 /// An answer about no commit; the repository is told if it can be read.
@@ -143,7 +151,7 @@ fn push(flavour: &Flavour, delivery: &Delivery) -> Result<Understood, WebhookErr
         commit,
         git_ref: git_ref.to_owned(),
         changed,
-        message: message.to_owned(),
+        message: cut_message(message),
         actor: actor(&root)?,
         delivery: delivery.id.clone(),
         trust: trust_of(&repo, &event, default_branch(&root)?.as_deref(), &Protected::default()),
@@ -151,13 +159,18 @@ fn push(flavour: &Flavour, delivery: &Delivery) -> Result<Understood, WebhookErr
         repo,
         event,
     };
-    (understood.start, understood.reason) = start_unless_skipped(trigger, pushed.pushed(created));
+    (understood.start, understood.reason) = start_unless_skipped(trigger, message, pushed.pushed(created));
     Ok(understood)
 }
 
+/// As much of a commit's message as a trigger keeps; the payload has the rest.
+pub(super) fn cut_message(message: &str) -> String {
+    message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
+}
+
 /// A pipeline, with the reason why; or none, where the commit's message asks for none.
-pub(super) fn start_unless_skipped(trigger: Trigger, reason: String) -> (Start, String) {
-    match asked_to_skip(&trigger.message) {
+pub(super) fn start_unless_skipped(trigger: Trigger, message: &str, reason: String) -> (Start, String) {
+    match asked_to_skip(message) {
         None => (Start::Pipeline(Box::new(trigger)), reason),
         Some(marker) => {
             let reason = format!(
@@ -271,6 +284,7 @@ pub(super) fn start_by_action(trigger: Trigger, what: &str, action: &str) -> (St
         "reopened" => "was reopened",
         "synchronize" => "has new commits",
         other => {
+            let other = in_few_words(other);
             let reason = format!("{what}: `{other}` changes no commit, so only workflows that name it would run");
             return (Start::OnlyIfNamed(Box::new(trigger)), reason);
         }

@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::error::WebhookError;
 use crate::event::ForgeKind;
@@ -33,9 +34,9 @@ pub(super) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// The key of a Standard Webhooks secret: the base64 after `whsec_`; none when it is not one.
-pub(super) fn signing_key(secret: &str) -> Option<Vec<u8>> {
+pub(super) fn signing_key(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
     let key = STANDARD.decode(secret.strip_prefix(SIGNING_PREFIX)?).ok()?;
-    Some(key).filter(|key| !key.is_empty())
+    Some(Zeroizing::new(key)).filter(|key| !key.is_empty())
 }
 
 /// `v1,<base64>` over `id.timestamp.body`.

@@ -1,7 +1,5 @@
 //! What the three forges' deliveries prove and mean, and what becomes of a status, as tables.
 
-#![allow(clippy::unwrap_used)]
-
 mod decisions;
 mod hostile;
 mod meaning;

@@ -129,7 +129,9 @@ fn a_delivery_that_does_not_say_what_it_is_is_refused() {
     let none = HeaderMap::new();
     let twice = header_map(&[("X-GitHub-Event", "push"), ("X-GitHub-Event", "ping")]);
     let long = header_map(&[("X-GitHub-Event", "push"), ("X-GitHub-Delivery", &"1".repeat(201))]);
+    let gitea = header_map(&[("X-GitHub-Event", "push"), ("X-Gitea-Event", "push")]);
     let rows: Vec<String> = [
+        (ForgeKind::GitHub, &gitea),
         (ForgeKind::GitHub, &none),
         (ForgeKind::GitLab, &none),
         (ForgeKind::Gitea, &none),
@@ -140,6 +142,7 @@ fn a_delivery_that_does_not_say_what_it_is_is_refused() {
     .map(|error| format!("{} {error}", error.status()))
     .collect();
     insta::assert_snapshot!(rows.join("\n"), @"
+    400 this is a delivery of gitea to the hook of github
     400 the delivery does not say what it is: it has no X-GitHub-Event header
     400 the delivery does not say what it is: it has no X-Gitlab-Event header
     400 the delivery does not say what it is: it has no X-Gitea-Event header
@@ -209,4 +212,29 @@ proptest! {
 
 thread_local! {
     static FORGES: Vec<Box<dyn Forge>> = ForgeKind::ALL.into_iter().map(forge_of).collect();
+}
+
+#[test]
+fn words_of_the_sender_are_told_short_and_tame() {
+    let word = format!("\u{1b}]52;c;x\u{7}{}", "y".repeat(100));
+    let mut payload = pull_request().payload(ForgeKind::GitHub);
+    payload["action"] = json!(word);
+    let body = payload.to_string();
+    let understood = forge_of(ForgeKind::GitHub).parse(&headers(ForgeKind::GitHub, &pull_request()), body.as_bytes());
+    let reason = understood.unwrap().reason;
+    assert!(reason.len() < 200 && !reason.contains(char::is_control), "{reason:?}");
+}
+
+#[test]
+fn a_huge_message_is_cut_but_still_searched() {
+    let mut payload = push().payload(ForgeKind::GitHub);
+    payload["head_commit"]["message"] = json!(format!("{}[skip ci]", "é".repeat(100_000)));
+    let headers = headers(ForgeKind::GitHub, &push());
+    let understood = forge_of(ForgeKind::GitHub)
+        .parse(&headers, payload.to_string().as_bytes())
+        .unwrap();
+    let crate::forge::Start::SkippedByAuthor(trigger) = understood.start else {
+        panic!("{:?}", understood.start)
+    };
+    assert_eq!(trigger.message.len(), 64 * 1024);
 }

@@ -31,7 +31,9 @@ fn recorded_deliveries_mean_what_their_notes_say() {
             count += 1;
             let said = answer(&*forge, &recorded);
             for (key, meant) in recorded["meaning"].as_object().unwrap() {
-                if key != "odd" && !meant.is_null() && said.as_ref().map(|said| &said[key]) != Ok(meant) {
+                // A note made from a payload without a number says `refs/…/None/head`: nothing that a forge would say.
+                let is_note = key != "odd" && !meant.as_str().is_some_and(|text| text.contains("/None/"));
+                if is_note && !meant.is_null() && said.as_ref().map(|said| &said[key]) != Ok(meant) {
                     wrong.push(format!("{}: {key} should be {meant}; said: {said:?}", path.display()));
                 }
             }
