@@ -1,7 +1,7 @@
 //! The command line: arguments, subcommands, exit statuses. The binary's edge: errors are printed here and nowhere else.
 
-mod clean;
 mod check;
+mod clean;
 mod completions;
 mod doctor;
 pub mod exit;

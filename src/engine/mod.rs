@@ -15,6 +15,7 @@ mod tests;
 
 use async_trait::async_trait;
 
+pub use crate::executor::Stream;
 pub use drive::{Ended, Hands, Keep, Run, Settings, WorkspaceMode, run};
 pub use event::{EVENT_VERSION, EventKind, LINE_BYTES_MAX, Level, PipelineEvent, Status, WorkflowSeen};
 pub use job::Why;

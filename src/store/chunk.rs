@@ -8,7 +8,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
 use crate::engine::EventKind;
-use crate::executor::Stream;
+use crate::engine::Stream;
 
 /// One line with its place.
 #[derive(Debug, Clone, PartialEq)]

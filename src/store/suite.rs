@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Clock;
+use crate::engine::Stream;
 use crate::engine::{EVENT_VERSION, EventKind, PipelineEvent, Status};
 use crate::event::{Changed, CommitSha, Event, PullRequest, Trigger, Trust};
-use crate::executor::Stream;
 
 /// A clock that stands still until it is told to go on.
 #[derive(Debug)]
