@@ -7,6 +7,7 @@ mod doctor;
 pub mod exit;
 mod expr;
 mod owner;
+mod plan;
 mod resolved;
 mod run;
 mod selection;
@@ -34,6 +35,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show and free what Drydock holds in the container engine
     Clean(clean::Args),
+    /// Show what would run, and why; run nothing
+    Plan(Box<plan::Args>),
     /// Validate the pipeline files: every mistake, with its place
     Check(check::Args),
     /// Print a completion script for a shell
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Clean(args) => clean::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),

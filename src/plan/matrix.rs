@@ -93,6 +93,30 @@ impl Matrix {
         rows
     }
 
+    /// Every expression in it.
+    pub(super) fn templates(&self) -> Vec<&Template> {
+        let mut found: Vec<&Template> = self.whole.iter().collect();
+        fn cell(cell: &Cell) -> Option<&Template> {
+            match cell {
+                Cell::Value(_) => None,
+                Cell::From(template) => Some(template),
+            }
+        }
+        for axis in self.axes.values() {
+            match axis {
+                Axis::Values(cells) => found.extend(cells.iter().filter_map(cell)),
+                Axis::From(template) => found.push(template),
+            }
+        }
+        for rows in [&self.include, &self.exclude] {
+            match rows {
+                Rows::Listed(rows) => found.extend(rows.iter().flat_map(IndexMap::values).filter_map(cell)),
+                Rows::From(template) => found.push(template),
+            }
+        }
+        found
+    }
+
     /// The instances, every expression worked out.
     pub(super) fn expand(&self, scope: &dyn Scope) -> Result<Vec<Instance>, Wrong> {
         let worked = |template: &Template, what: &str| {

@@ -7,6 +7,7 @@ mod builder;
 mod conventions;
 mod files;
 mod matrix;
+pub mod picture;
 mod rule;
 mod secrets;
 
