@@ -235,30 +235,31 @@ impl Selection {
     }
 
     fn secrets(&self) -> Result<SecretSet, Failed> {
-        let mut secrets = SecretSet::new();
+        let mut given: Vec<(String, String)> = vec![];
         for file in &self.secret_file {
-            secrets.extend(
-                lines_of(file)?
-                    .into_iter()
-                    .map(|(key, value)| (key, Secret::new(value))),
-            );
+            given.extend(lines_of(file)?);
         }
-        for given in &self.secrets {
-            let (key, value) = match given.split_once('=') {
-                Some((key, value)) => (key, value.to_owned()),
-                None => match std::env::var(given) {
-                    Ok(value) => (given.as_str(), value),
-                    Err(_) => {
-                        let what =
-                            format!("`--secret {given}` takes its value from the environment, which has no `{given}`");
-                        return Err(Failed::wrong(what).hint(format!("export it, or write `--secret {given}=VALUE`")));
-                    }
-                },
-            };
-            secrets.insert(key.to_owned(), Secret::new(value));
+        for flag in &self.secrets {
+            given.push(match flag.split_once('=') {
+                Some((key, value)) => (key.to_owned(), value.to_owned()),
+                None => (flag.clone(), from_environment(flag)?),
+            });
         }
-        Ok(secrets)
+        let define = |(key, value): (String, String)| match Secret::define(&key, value) {
+            Ok(secret) => Ok((key, secret)),
+            Err(error) => Err(Failed::wrong(error.to_string())),
+        };
+        given.into_iter().map(define).collect()
     }
+}
+
+fn from_environment(secret: &str) -> Result<String, Failed> {
+    std::env::var(secret).map_err(|_| {
+        Failed::wrong(format!(
+            "`--secret {secret}` takes its value from the environment, which has no `{secret}`"
+        ))
+        .hint(format!("export it, or write `--secret {secret}=VALUE`"))
+    })
 }
 
 fn unreadable(error: SourceError) -> Failed {
