@@ -1,6 +1,6 @@
 # `make demo` and `make test` work on a fresh Debian machine that has Rust; everything else they need they set up.
 
-.PHONY: help setup images build check test demo
+.PHONY: help setup images build check test demo bench
 
 help:    ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -24,3 +24,8 @@ test: images build check ## everything CI runs
 
 demo:    ## a signed push becomes a built, tested and pushed image, and a green commit
 	@tests/demo/demo.sh
+
+bench: setup ## drydock's speed beside bare Docker API calls (a release build)
+	@tests/images/build.sh busybox
+	cargo build --release
+	@python3 benches/bench.py

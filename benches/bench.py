@@ -193,71 +193,65 @@ def command_line(binary, work, runs):
 
 
 class Server:
-    """`drydock serve` with a forge that nobody answers for, on a port of the kernel's choice."""
+    """`drydock serve` that knows one repository, on a port of the kernel's choice."""
 
-    def __init__(self, binary, work):
-        self.binary, self.work = binary, work
-        self.repository = repository(work / "pushed", pipeline({"one": job(1)}))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, binary, work, clone_url):
+        work.mkdir()
+        self.work, self.data, self.clone_url = work, work / "data", clone_url
         config = work / "server.toml"
         config.write_text(
-            f"""data_dir = "{work}/data"
+            f"""data_dir = "{self.data}"
 [server]
-listen = "127.0.0.1:{self.port}"
+listen = "127.0.0.1:0"
 [forges.github]
 webhook_secret = "{WEBHOOK_SECRET}"
-add_repos = true
 [clone]
-schemes = ["file"]
+schemes = ["file", "http"]
 [[repos]]
 forge = "github"
 name = "bench/pushed"
-clone_url = "file://{self.repository}"
+clone_url = "{clone_url}"
+[runner]
+pipelines_max = 1
 [log]
 filter = "warn"
 """
         )
         self.log = open(work / "server.log", "wb")
         self.process = subprocess.Popen([binary, "serve", "--config", str(config)], stdout=self.log, stderr=self.log)
-        self.until(lambda: self.get("/readyz")[0] == 200, "the server did not get ready")
-
-    def until(self, done, otherwise, seconds=60):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                if done():
-                    return
-            except OSError:
-                pass
+        deadline = time.monotonic() + 60
+        while not (self.data / "address").exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"bench: error: drydock serve did not start:\n{(work / 'server.log').read_text()}")
             time.sleep(0.01)
-        sys.exit(f"bench: error: {otherwise}:\n{(self.work / 'server.log').read_text()[-2000:]}")
+        self.address = (self.data / "address").read_text().strip().removeprefix("http://")
 
-    def get(self, path, token=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-
-    def deliver(self, event="push", connection=None):
-        """One signed webhook; gives status, seconds and body."""
-        sha = subprocess.run(
-            ["git", "-C", str(self.repository), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-        ).stdout.strip() if event == "push" else "0" * 40
-        body = json.dumps(payload(sha, self.repository)).encode()
-        headers = {
+    def headers(self, body):
+        return {
             "Content-Type": "application/json",
-            "X-GitHub-Event": event,
+            "X-GitHub-Event": "push",
             "X-GitHub-Delivery": str(uuid.uuid4()),
             "X-Hub-Signature-256": "sha256=" + hmac.new(WEBHOOK_SECRET.encode(), body, hashlib.sha256).hexdigest(),
         }
-        connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        began = time.perf_counter()
-        connection.request("POST", "/hooks/github", body, headers)
+
+    def push(self, sha):
+        """One signed webhook; gives the pipeline's number."""
+        body = json.dumps(payload(sha, self.clone_url)).encode()
+        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection.request("POST", "/hooks/github", body, self.headers(body))
         answer = connection.getresponse()
-        text = answer.read()
-        return answer.status, time.perf_counter() - began, text
+        text = answer.read().decode()
+        if answer.status != 202:
+            sys.exit(f"bench: error: the webhook was answered {answer.status}: {text}")
+        return json.loads(text)["pipeline"]
+
+    def follow(self, pipeline):
+        """The log as it is written, a line at a time, until the pipeline ends."""
+        token = (self.data / "cli.token").read_text().strip()
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("GET", f"/api/v1/pipelines/{pipeline}/logs?follow=true", headers=headers)
+        yield from connection.getresponse()
 
     def resident_mib(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -269,7 +263,62 @@ filter = "warn"
         self.log.close()
 
 
-def payload(sha, folder):
+def serving(binary, work, runs):
+    pushed = repository(work / "pushed", pipeline({"one": job(1)}))
+    sha = subprocess.run(["git", "-C", str(pushed), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    server = Server(binary, work / "serve", f"file://{pushed}")
+    try:
+        time.sleep(2)
+        show("idle memory of serve", server.resident_mib(), "MiB", aim="25 MiB")
+
+        def first_line():
+            began = time.perf_counter()
+            lines = server.follow(server.push(sha.stdout.strip()))
+            next(lines)
+            took = time.perf_counter() - began
+            # To the end, so that the next one has the machine for itself.
+            for _ in lines:
+                pass
+            return took
+
+        first_line()
+        show("signed push to first log line", statistics.median(first_line() for _ in range(runs)), "s")
+    finally:
+        server.close()
+
+
+def webhooks(binary, work):
+    """50 in flight for five seconds. The one pipeline that may run hangs in its clone, so that all others are stored."""
+    if not shutil.which("wrk"):
+        print("webhook accepted, 50 in flight      not measured: there is no wrk here (apt-get install wrk)")
+        return
+    hole = socket.create_server(("127.0.0.1", 0), backlog=128)
+    server = Server(binary, work / "hooks", f"http://127.0.0.1:{hole.getsockname()[1]}/bench/pushed.git")
+    try:
+        body = json.dumps(payload("1" * 40, server.clone_url)).encode()
+        lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in server.headers(body).items()]
+        script = work / "push.lua"
+        script.write_text(
+            "wrk.method = 'POST'\nwrk.body = [==[" + body.decode() + "]==]\n" + "\n".join(lines) + "\n"
+            "local count = 0\n"
+            "function request()\n  count = count + 1\n"
+            "  wrk.headers['X-GitHub-Delivery'] = 'bench-' .. count\n  return wrk.format()\nend\n"
+            "function done(summary, latency)\n"
+            "  io.write(string.format('p99=%d answers=%d refused=%d\\n', latency:percentile(99), summary.requests,"
+            " summary.errors.status))\nend\n"
+        )
+        command = ["wrk", "--threads", "1", "--connections", "50", "--duration", "5s", "--script", str(script)]
+        said = subprocess.run([*command, f"http://{server.address}/hooks/github"], check=True, capture_output=True, text=True)
+        p99, answers, refused = map(int, re.search(r"p99=(\d+) answers=(\d+) refused=(\d+)", said.stdout).groups())
+        if refused:
+            sys.exit(f"bench: error: {refused} of {answers} webhooks were refused")
+        show(f"webhook accepted, p99 of {answers}", p99 / 1000, "ms", aim="5 ms")
+    finally:
+        server.close()
+        hole.close()
+
+
+def payload(sha, clone_url):
     person = {"name": "bench", "login": "bench", "id": 1, "email": "bench@example.com"}
     commit = {"id": sha, "message": "bench", "author": person, "added": ["README"], "modified": [], "removed": []}
     return {
@@ -288,7 +337,7 @@ def payload(sha, folder):
             "owner": person,
             "private": True,
             "default_branch": "main",
-            "clone_url": f"file://{folder}",
+            "clone_url": clone_url,
         },
         "pusher": person,
         "sender": person,
@@ -309,6 +358,9 @@ def main():
             containers(binary, work, chosen.runs, [name for name in chosen.only if name.startswith("W")])
         if wants("cli"):
             command_line(binary, work, chosen.runs)
+        if wants("serve"):
+            serving(binary, work, chosen.runs)
+            webhooks(binary, work)
     finally:
         shutil.rmtree(work)
 
