@@ -106,6 +106,9 @@ impl PipelineView {
                 self.git_ref.clone_from(git_ref);
                 self.sha.clone_from(sha);
                 self.workflows.clone_from(workflows);
+                // A pipeline that begins once more, after the machine broke it, begins from nothing.
+                self.jobs.clear();
+                self.pushed.clear();
             }
             EventKind::PipelineFinished {
                 status,
