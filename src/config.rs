@@ -186,8 +186,6 @@ impl From<ForgeName> for ForgeKind {
 pub struct CloneConfig {
     /// `https` and `ssh`; add `http` or `file` only for forges and folders you control.
     pub schemes: Vec<String>,
-    /// `host` or `host:port` that may be fetched from although they are loopback, link-local or private addresses.
-    pub private_hosts: Vec<String>,
     /// Who fetches where.
     pub credentials: Vec<CloneCredential>,
     pub time_max: Span,
@@ -200,7 +198,6 @@ impl Default for CloneConfig {
     fn default() -> Self {
         CloneConfig {
             schemes: vec!["https".into(), "ssh".into()],
-            private_hosts: vec![],
             credentials: vec![],
             time_max: Span::seconds(CLONE_SECONDS_MAX),
             bytes_max: ByteSize(CLONE_BYTES_MAX),
@@ -252,9 +249,6 @@ pub struct RegistryConfig {
     /// A PEM file with the authority that signed the registry's certificate.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// `owner/name` of the repositories whose pipelines may use it; globs; empty means all.
-    #[serde(default)]
-    pub repos: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

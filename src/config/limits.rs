@@ -48,13 +48,12 @@ pub const JOB_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 pub const JOB_PIDS: u32 = 1024;
 pub const JOB_TIMEOUT_SECONDS: u64 = 3600;
 
+/// To look up a branch's newest commit while somebody waits for the answer.
+pub const BRANCH_SECONDS_MAX: u64 = 20;
 pub const CLONE_SECONDS_MAX: u64 = 600;
 pub const CLONE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const CLONE_OBJECTS_MAX: u64 = 5_000_000;
 
-/// Between tries of a commit status; doubles up to the longest.
-pub const STATUS_RETRY_SECONDS: u64 = 2;
-pub const STATUS_RETRY_SECONDS_MAX: u64 = 300;
 /// A status that could not be delivered for this long is given up, and said so.
 pub const STATUS_KEPT_HOURS: u64 = 72;
 /// Statuses on their way to a forge at once.

@@ -7,8 +7,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-use crate::engine::EventKind;
-use crate::engine::Stream;
+use crate::engine::{EventKind, Stream};
 
 /// One line with its place.
 #[derive(Debug, Clone, PartialEq)]

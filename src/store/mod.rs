@@ -90,6 +90,8 @@ pub trait Store: Send + Sync {
     async fn outline(&self, pipeline: u64) -> Stored<Vec<PipelineEvent>>;
     /// Lines of one job's attempt from line `from` (0-based) on; of its last attempt when none is named.
     async fn lines(&self, of: &LinesOf<'_>, from: u64, limit: u32) -> Stored<Vec<PipelineEvent>>;
+    /// How many lines that log has so far.
+    async fn line_count(&self, of: &LinesOf<'_>) -> Stored<u64>;
     /// How many pipelines are in which status, for metrics.
     async fn counts(&self) -> Stored<Counts>;
 

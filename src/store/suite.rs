@@ -10,8 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Clock;
-use crate::engine::Stream;
-use crate::engine::{EVENT_VERSION, EventKind, PipelineEvent, Status};
+use crate::engine::{EVENT_VERSION, EventKind, PipelineEvent, Status, Stream};
 use crate::event::{Changed, CommitSha, Event, PullRequest, Trigger, Trust};
 
 /// A clock that stands still until it is told to go on.
@@ -389,6 +388,8 @@ async fn events_have_no_gap_and_lines_stay_in_order<S: Store>(store: Arc<S>, _: 
         store.lines(&LinesOf { attempt: Some(2), ..of }, 0, 10).await.unwrap(),
         []
     );
+    assert_eq!(store.line_count(&of).await.unwrap(), 3);
+    assert_eq!(store.line_count(&LinesOf { job: "c", ..of }).await.unwrap(), 0);
     let again = store.append(&claim, &all[6..], None).await;
     assert!(
         matches!(

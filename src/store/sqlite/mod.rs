@@ -393,6 +393,10 @@ impl Store for SqliteStore {
         answered("read a log", read::lines(&self.readers, of, from, limit).await)
     }
 
+    async fn line_count(&self, of: &LinesOf<'_>) -> Stored<u64> {
+        answered("read a log", read::line_count(&self.readers, of).await)
+    }
+
     async fn counts(&self) -> Stored<Counts> {
         answered("read the queue", read::counts(&self.readers, self.now_ms()).await)
     }

@@ -146,18 +146,42 @@ pub(super) async fn outline(from: &SqlitePool, pipeline: u64) -> Done<Vec<Pipeli
         .collect::<Result<_, StoreError>>()?)
 }
 
-pub(super) async fn lines(from: &SqlitePool, of: &LinesOf<'_>, first: u64, limit: u32) -> Done<Vec<PipelineEvent>> {
-    let pipeline = signed(of.pipeline);
-    let last: Option<(i64, i64)> = sqlx::query_as(
+/// Run and attempt of the log that is meant: the last there is.
+async fn which(from: &SqlitePool, of: &LinesOf<'_>) -> Done<Option<(i64, i64)>> {
+    let last = sqlx::query_as(
         "SELECT run, attempt FROM chunks WHERE pipeline = ?1 AND job = ?2 AND (?3 IS NULL OR attempt = ?3) \
          ORDER BY run DESC, attempt DESC LIMIT 1",
     )
-    .bind(pipeline)
+    .bind(signed(of.pipeline))
     .bind(of.job)
     .bind(of.attempt.map(i64::from))
     .fetch_optional(from)
     .await?;
-    let Some((run, attempt)) = last else { return Ok(vec![]) };
+    Ok(last)
+}
+
+pub(super) async fn line_count(from: &SqlitePool, of: &LinesOf<'_>) -> Done<u64> {
+    let Some((run, attempt)) = which(from, of).await? else {
+        return Ok(0);
+    };
+    let count: i64 = sqlx::query_scalar(
+        "SELECT first_line + lines FROM chunks WHERE pipeline = ? AND job = ? AND run = ? AND attempt = ? \
+         ORDER BY first_line DESC LIMIT 1",
+    )
+    .bind(signed(of.pipeline))
+    .bind(of.job)
+    .bind(run)
+    .bind(attempt)
+    .fetch_one(from)
+    .await?;
+    Ok(count.unsigned_abs())
+}
+
+pub(super) async fn lines(from: &SqlitePool, of: &LinesOf<'_>, first: u64, limit: u32) -> Done<Vec<PipelineEvent>> {
+    let pipeline = signed(of.pipeline);
+    let Some((run, attempt)) = which(from, of).await? else {
+        return Ok(vec![]);
+    };
     let until = first.saturating_add(u64::from(limit));
     let rows = sqlx::query(
         "SELECT id, job, attempt, first_line, body FROM chunks WHERE pipeline = ? AND job = ? AND run = ? AND attempt = ? \
