@@ -2,15 +2,20 @@
 
 mod check;
 mod clean;
+mod client;
 mod completions;
 mod doctor;
 pub mod exit;
 mod expr;
 mod owner;
+mod pipeline;
 mod plan;
+mod repo;
 mod resolved;
 mod run;
+mod secret;
 mod selection;
+mod serve;
 mod trigger;
 
 use std::process::ExitCode;
@@ -39,6 +44,14 @@ enum Command {
     Plan(Box<plan::Args>),
     /// Validate the pipeline files: every mistake, with its place
     Check(check::Args),
+    /// Receive webhooks, run pipelines, answer the API
+    Serve(serve::Args),
+    /// Look at a server's pipelines, cancel, re-run, approve
+    Pipeline(pipeline::Args),
+    /// Set a server's secrets
+    Secret(secret::Args),
+    /// Say which repositories a server knows
+    Repo(repo::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Evaluate an expression
@@ -64,6 +77,10 @@ pub fn main() -> ExitCode {
         Command::Clean(args) => clean::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Pipeline(args) => pipeline::run(&args),
+        Command::Secret(args) => secret::run(&args),
+        Command::Repo(args) => repo::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),
         Command::Trigger(args) => trigger::run(&args),
