@@ -14,6 +14,17 @@ pub trait Tree: Send + Sync {
     /// Writes the wanted entries as a plain tar stream: regular files, symlinks, the executable bit, owner 0:0.
     /// `wanted` is asked with each path; directories on the way to a wanted entry are written too.
     fn write_tar(&self, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()>;
+
+    /// The same for one folder (`a/b`; empty is the root): paths, also those that `wanted` is asked with, are relative to it.
+    fn write_tar_of(&self, folder: &str, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
+        if folder.is_empty() {
+            return self.write_tar(wanted, out);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this tree can be written as a whole only",
+        ))
+    }
 }
 
 /// Reads a whole file of at most `bytes_max`; larger is an error that says so.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ecr::AwsIdentity;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential};
 use object_store::{BackoffConfig, RetryConfig};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
@@ -75,16 +76,31 @@ pub(super) async fn call(
     Ok(Answer { status, headers, body })
 }
 
-/// What the environment and the profile files say. Errors: where was looked, and what is wrong there.
-pub(super) async fn credential(client: &reqwest::Client, region: &str) -> Result<Arc<AwsCredential>, String> {
+/// The credentials of an identity. Errors: where was looked, and what is wrong there.
+pub(super) async fn credential(
+    client: &reqwest::Client,
+    region: &str,
+    identity: &AwsIdentity,
+) -> Result<Arc<AwsCredential>, String> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let from_environment = is_set("AWS_ACCESS_KEY_ID") || is_set("AWS_WEB_IDENTITY_TOKEN_FILE");
-    if !from_environment {
-        let profiles = Profiles::read()?;
-        let name = std::env::var("AWS_PROFILE")
+    let profile = match identity {
+        AwsIdentity::Keys { access_key, secret_key } => {
+            let (key_id, secret_key) = (access_key.clone(), secret_key.reveal().to_owned());
+            return Ok(Arc::new(AwsCredential {
+                key_id,
+                secret_key,
+                token: None,
+            }));
+        }
+        AwsIdentity::Profile(name) => Some(name.clone()),
+        AwsIdentity::Chain => std::env::var("AWS_PROFILE")
             .or_else(|_| std::env::var("AWS_DEFAULT_PROFILE"))
-            .ok();
-        if let Some(found) = profiles.credential(client, name.as_deref(), region).await? {
+            .ok(),
+    };
+    if !from_environment || matches!(identity, AwsIdentity::Profile(_)) {
+        let profiles = Profiles::read()?;
+        if let Some(found) = profiles.credential(client, profile.as_deref(), region).await? {
             return Ok(Arc::new(found));
         }
     }

@@ -18,11 +18,26 @@ const SPARE: Duration = Duration::from_secs(30 * 60);
 /// One registry of ECR.
 /// * `endpoint`: in place of `https://api.ecr.REGION.amazonaws.com`, for a private endpoint.
 /// * `create_repository`: whether a push may make the repository it pushes to.
+/// * `identity`: who asks for tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ecr {
     pub region: String,
     pub endpoint: Option<String>,
     pub create_repository: bool,
+    pub identity: AwsIdentity,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AwsIdentity {
+    /// Whatever the environment, a profile, a web identity, or the container's or instance's role says.
+    #[default]
+    Chain,
+    /// A profile of the shared files, by name.
+    Profile(String),
+    Keys {
+        access_key: String,
+        secret_key: Secret,
+    },
 }
 
 impl Ecr {
@@ -42,6 +57,7 @@ impl Ecr {
             region: region.to_owned(),
             endpoint: None,
             create_repository: false,
+            identity: AwsIdentity::Chain,
         };
         (is_account && is_region).then_some(found)
     }
@@ -166,7 +182,7 @@ async fn ask(
     operation: &str,
     body: &Value,
 ) -> Result<Answer, RegistryError> {
-    let credential = aws::credential(client, &ecr.region)
+    let credential = aws::credential(client, &ecr.region, &ecr.identity)
         .await
         .map_err(|why| RegistryError::Credentials {
             registry: registry.to_owned(),

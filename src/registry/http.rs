@@ -10,7 +10,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::reference::{HUB, Reference};
-use super::{Login, RegistryError};
+use super::{Held, Login, RegistryError};
 
 const CALL_WITHIN: Duration = Duration::from_secs(30);
 const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -39,14 +39,24 @@ struct Known {
     base: String,
 }
 
+/// How much is asked about an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its digest, without its manifest where the registry says it.
+    Digest,
+    /// Its digest and what its manifest says.
+    Manifest,
+}
+
 impl Clients {
-    /// The digest under a reference; none when the registry has no such tag or repository.
-    pub(super) async fn digest(
+    /// What is under a reference; none when the registry has no such tag or repository.
+    pub(super) async fn look(
         &self,
         reference: &Reference,
         way: &Way,
         login: Option<&Login>,
-    ) -> Result<Option<String>, RegistryError> {
+        look: Look,
+    ) -> Result<Option<Held>, RegistryError> {
         let registry = &reference.registry;
         let known = self.known(registry, way).await?;
         let url = format!(
@@ -62,37 +72,47 @@ impl Clients {
             login,
             plain_http: way.plain_http,
         };
-        let answer = ask.send(Method::HEAD, &url).await?;
+        let method = if look == Look::Digest {
+            Method::HEAD
+        } else {
+            Method::GET
+        };
+        let mut answer = ask.send(method, &url).await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(ask.refused("the question for a digest", answer)),
         }
-        if let Some(digest) = answer
+        let said = answer
             .headers()
             .get("docker-content-digest")
-            .and_then(|value| value.to_str().ok())
-        {
-            return Ok(Some(digest.to_owned()));
+            .and_then(|value| value.to_str().ok());
+        let said = said.map(str::to_owned);
+        if look == Look::Digest {
+            if let Some(digest) = said {
+                return Ok(Some(Held { digest, config: None }));
+            }
+            answer = ask.send(Method::GET, &url).await?;
+            if answer.status() != StatusCode::OK {
+                return Err(ask.refused("the question for a manifest", answer));
+            }
         }
-        // Old registries do not say it; it is the hash of the manifest's bytes.
-        let mut answer = ask.send(Method::GET, &url).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(ask.refused("the question for a manifest", answer));
-        }
-        let (mut hash, mut length) = (Sha256::new(), 0);
+        let mut manifest: Vec<u8> = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(registry, &error))? {
-            length += chunk.len();
-            if length > MANIFEST_BYTES_MAX {
+            manifest.extend_from_slice(&chunk);
+            if manifest.len() > MANIFEST_BYTES_MAX {
                 let why = "its manifest is larger than any manifest".to_owned();
                 return Err(RegistryError::Unreachable {
                     registry: registry.clone(),
                     why,
                 });
             }
-            hash.update(&chunk);
         }
-        Ok(Some(format!("sha256:{}", hex::encode(hash.finalize()))))
+        // Old registries do not say the digest; it is the hash of the manifest's bytes.
+        let digest = said.unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(&manifest))));
+        let parsed: serde_json::Value = serde_json::from_slice(&manifest).unwrap_or_default();
+        let config = parsed["config"]["digest"].as_str().map(str::to_owned);
+        Ok(Some(Held { digest, config }))
     }
 
     /// Finds out once how a registry is reached: by TLS, and on the loopback (as Docker does) else without.

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use crate::secret::Secret;
 
 pub use docker_config::usual_file as usual_docker_config;
-pub use ecr::Ecr;
+pub use ecr::{AwsIdentity, Ecr};
 pub use reference::{HUB, Reference};
 
 /// A name and password for one registry, as `X-Registry-Auth` takes it.
@@ -64,8 +64,27 @@ pub trait Registry: Send + Sync {
     /// The digest that the registry holds under a reference (`registry/repo:tag`); none when it holds none.
     async fn digest(&self, reference: &str) -> Result<Option<String>, RegistryError>;
 
+    /// What the registry holds under a reference: enough to tell whether it is an image that an engine has.
+    async fn held(&self, reference: &str) -> Result<Option<Held>, RegistryError>;
+
     /// Makes the repository exist where the registry wants that before a push (ECR); else does nothing.
     async fn prepare(&self, repository: &str) -> Result<(), RegistryError>;
+}
+
+/// An image in a registry.
+/// * `digest`: of its manifest. * `config`: of its configuration; none for an index of several platforms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub digest: String,
+    pub config: Option<String>,
+}
+
+impl Held {
+    /// Whether an engine's image is this one. Engines name an image by its configuration, or (with containerd's store) by
+    /// its manifest.
+    pub fn is(&self, image_id: &str) -> bool {
+        self.digest == image_id || self.config.as_deref() == Some(image_id)
+    }
 }
 
 /// What is known about one registry, or about one part of it.
@@ -145,6 +164,24 @@ impl Registries {
             .max_by_key(|entry| entry.registry.len())
     }
 
+    async fn look(&self, text: &str, look: http::Look) -> Result<Option<Held>, RegistryError> {
+        let reference = Reference::parse(text)?;
+        let entry = self.entry(&reference);
+        let way = http::Way {
+            plain_http: entry.is_some_and(|entry| entry.plain_http),
+            authorities_pem: entry.and_then(|entry| entry.authorities_pem.clone()),
+        };
+        let login = self.login(text, false).await?;
+        match self.clients.look(&reference, &way, login.as_ref(), look).await {
+            // A token may have been revoked or have expired early.
+            Err(RegistryError::Denied { .. }) if login.is_some() => {
+                let login = self.login(text, true).await?;
+                self.clients.look(&reference, &way, login.as_ref(), look).await
+            }
+            other => other,
+        }
+    }
+
     fn ecr(&self, reference: &Reference) -> Option<Ecr> {
         match self.entry(reference).map(|entry| &entry.credentials) {
             Some(RegistryCredentials::Ecr(ecr)) => Some(ecr.clone()),
@@ -197,21 +234,12 @@ impl Registry for Registries {
     }
 
     async fn digest(&self, reference: &str) -> Result<Option<String>, RegistryError> {
-        let parsed = Reference::parse(reference)?;
-        let entry = self.entry(&parsed);
-        let way = http::Way {
-            plain_http: entry.is_some_and(|entry| entry.plain_http),
-            authorities_pem: entry.and_then(|entry| entry.authorities_pem.clone()),
-        };
-        let login = self.login(reference, false).await?;
-        match self.clients.digest(&parsed, &way, login.as_ref()).await {
-            // A token may have been revoked or have expired early.
-            Err(RegistryError::Denied { .. }) if login.is_some() => {
-                let login = self.login(reference, true).await?;
-                self.clients.digest(&parsed, &way, login.as_ref()).await
-            }
-            other => other,
-        }
+        let held = self.look(reference, http::Look::Digest).await?;
+        Ok(held.map(|held| held.digest))
+    }
+
+    async fn held(&self, reference: &str) -> Result<Option<Held>, RegistryError> {
+        self.look(reference, http::Look::Manifest).await
     }
 
     async fn prepare(&self, repository: &str) -> Result<(), RegistryError> {

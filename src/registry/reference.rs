@@ -110,9 +110,10 @@ fn checked_repository(repository: &str) -> Result<(), String> {
     }
     for part in repository.split('/') {
         if part.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let written = repository.strip_prefix("library/").unwrap_or(repository);
             return Err(format!(
                 "repository names are lower case: write `{}`",
-                repository.to_lowercase()
+                written.to_lowercase()
             ));
         }
         if !is_component(part) {
@@ -220,7 +221,7 @@ mod tests {
         127.0.0.1:5000/a/b:t@sha256:A64 -> 127.0.0.1:5000/a/b:t@sha256:A64
         a__b/c-d--e.f -> docker.io/a__b/c-d--e.f
          refused: `` may not be a part of a repository's name
-        Web refused: repository names are lower case: write `library/web`
+        Web refused: repository names are lower case: write `web`
         team/Web refused: repository names are lower case: write `team/web`
         web: refused: `` is no tag: letters, digits, `_`, `.` and `-`, at most 128, not beginning with `.` or `-`
         web:-x refused: `-x` is no tag: letters, digits, `_`, `.` and `-`, at most 128, not beginning with `.` or `-`

@@ -130,13 +130,26 @@ impl<C: Content> Tree for Listing<C> {
     }
 
     fn write_tar(&self, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
+        self.write_tar_of("", wanted, out)
+    }
+
+    fn write_tar_of(&self, folder: &str, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
+        let folder = if folder.is_empty() {
+            String::new()
+        } else {
+            format!("{folder}/")
+        };
         let mut tar = tar::Builder::new(out);
         let mut open_directory: Vec<u8> = Vec::new();
         for entry in &self.entries {
-            if !wanted(&entry.shown()) {
+            let Some(path) = entry.path.strip_prefix(folder.as_bytes()) else {
+                continue;
+            };
+            let shown = String::from_utf8_lossy(path);
+            if !wanted(&shown) {
                 continue;
             }
-            self.append(&mut tar, entry, &mut open_directory)
+            self.append(&mut tar, entry, path, &mut open_directory)
                 .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", entry.shown())))?;
         }
         tar.finish()
@@ -144,20 +157,21 @@ impl<C: Content> Tree for Listing<C> {
 }
 
 impl<C: Content> Listing<C> {
+    /// Writes an entry under the name `path`.
     fn append(
         &self,
         tar: &mut tar::Builder<&mut dyn Write>,
         entry: &Entry<C::Handle>,
+        path: &[u8],
         open_directory: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let path = as_path(&entry.path);
         match entry.kind {
             Kind::File { executable } => {
                 self.content.with_file(entry, &mut |size, bytes| {
-                    self.append_directories(tar, &entry.path, open_directory)?;
+                    self.append_directories(tar, path, open_directory)?;
                     let mut header = self.header(tar::EntryType::Regular, if executable { 0o755 } else { 0o644 });
                     header.set_size(size);
-                    tar.append_data(&mut header, path, &mut Exactly { bytes, left: size })
+                    tar.append_data(&mut header, as_path(path), &mut Exactly { bytes, left: size })
                 })?;
                 Ok(())
             }
@@ -165,10 +179,10 @@ impl<C: Content> Listing<C> {
                 let Some(target) = self.content.link(entry)? else {
                     return Ok(());
                 };
-                self.append_directories(tar, &entry.path, open_directory)?;
+                self.append_directories(tar, path, open_directory)?;
                 let mut header = self.header(tar::EntryType::Symlink, 0o777);
                 header.set_size(0);
-                tar.append_link(&mut header, path, as_path(&target))
+                tar.append_link(&mut header, as_path(path), as_path(&target))
             }
         }
     }

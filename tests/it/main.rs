@@ -8,6 +8,7 @@ mod examples;
 mod expr;
 mod harness;
 mod run;
+mod images;
 mod source;
 mod support;
 mod tidy;

@@ -7,8 +7,8 @@ use bollard::models::{HealthConfig, ImageConfig};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 
-use super::call;
 use super::{DockerExecutor, say};
+use super::{call, push};
 use crate::diag::Origin;
 use crate::executor::{ExecutorError, LogSink, PullPolicy};
 use crate::stop::Stop;
@@ -96,7 +96,7 @@ impl DockerExecutor {
     }
 
     /// None when the engine has no such image.
-    async fn inspect_image(&self, image: &str) -> Result<Option<ImageFacts>, ExecutorError> {
+    pub(super) async fn inspect_image(&self, image: &str) -> Result<Option<ImageFacts>, ExecutorError> {
         let operation = format!("inspect image `{image}`");
         let found = tokio::time::timeout(call::ANSWER_WITHIN, self.docker.inspect_image(image)).await;
         match found {
@@ -152,12 +152,7 @@ impl DockerExecutor {
             return Ok(None);
         };
         let login = registry.login(image, fresh).await.map_err(|error| error.to_string())?;
-        Ok(login.map(|login| DockerCredentials {
-            username: Some(login.username),
-            password: Some(login.password.reveal().to_owned()),
-            serveraddress: Some(login.registry),
-            ..DockerCredentials::default()
-        }))
+        Ok(login.map(push::credentials))
     }
 }
 
@@ -179,7 +174,7 @@ fn facts_of(id: String, config: ImageConfig) -> ImageFacts {
 }
 
 /// Whether a registry said "not with these credentials".
-fn is_refusal(said: &str) -> bool {
+pub(super) fn is_refusal(said: &str) -> bool {
     let said = said.to_lowercase();
     [
         "unauthorized",
@@ -192,7 +187,7 @@ fn is_refusal(said: &str) -> bool {
 }
 
 /// The registry's words with what to do about them.
-fn explain(said: &str) -> String {
+pub(super) fn explain(said: &str) -> String {
     let lower = said.to_lowercase();
     let advice = if is_refusal(said) {
         "it does not exist there or needs a login: check the name, or give credentials for its registry"

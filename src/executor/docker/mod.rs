@@ -4,14 +4,25 @@
 //! job, `settings` is all that a job's containers may do, `names` all that they are called.
 
 mod attached;
+mod build;
+mod buildkit;
+mod built;
 mod call;
+mod classic;
 pub mod connect;
 pub mod holdings;
+mod context;
+mod dial;
+mod dockerfile;
+mod failure;
 mod image;
 mod late;
 mod names;
 mod network;
+mod pieces;
 mod program;
+mod progress;
+mod push;
 mod seccomp;
 mod service;
 mod session;
@@ -31,18 +42,23 @@ use tokio_util::task::TaskTracker;
 use crate::executor::{BuildSpec, Built, Executor, ExecutorError, JobSpec, LogSink, PushSpec, Pushed, Session, Stream};
 use crate::registry::Registry;
 use crate::stop::Stop;
-use connect::{Connection, Engine};
+use connect::{Connection, Endpoint, Engine};
 use network::Networks;
 use program::Trial;
 
+pub use build::Builder;
 pub use workspace::WORKSPACE;
 
 /// Runs jobs in one engine for one server. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct DockerExecutor {
     docker: Docker,
+    endpoint: Endpoint,
     engine: Engine,
     registry: Option<Arc<dyn Registry>>,
+    /// Build frontends that Dockerfiles may ask for, each with its digest.
+    frontends: Arc<[String]>,
+    builder: Builder,
     networks: Arc<Networks>,
     shim: Arc<OnceCell<Trial>>,
     /// Removals that nobody waits for before [`Executor::settle`].
@@ -53,16 +69,37 @@ impl DockerExecutor {
     /// * `server`: whose everything is that this executor makes; the same as in each job's `Place`.
     /// * `registry`: where credentials for pulls come from; none means anonymous.
     pub fn new(connection: Connection, server: &str, registry: Option<Arc<dyn Registry>>) -> Self {
-        let Connection { docker, engine, .. } = connection;
+        let Connection {
+            docker,
+            endpoint,
+            engine,
+        } = connection;
         let networks = Networks::new(docker.clone(), server);
         DockerExecutor {
             docker,
+            endpoint,
             engine,
             registry,
+            frontends: Arc::default(),
+            builder: Builder::wanted(),
             networks,
             shim: Arc::default(),
             removals: TaskTracker::new(),
         }
+    }
+
+    /// Allows build frontends (`# syntax=`), as `image@sha256:...`. None are by default: each is a program from a registry.
+    #[must_use]
+    pub fn with_frontends(mut self, frontends: Vec<String>) -> Self {
+        self.frontends = frontends.into();
+        self
+    }
+
+    /// Which builder to use, whatever `DOCKER_BUILDKIT` says.
+    #[must_use]
+    pub fn with_builder(mut self, builder: Builder) -> Self {
+        self.builder = builder;
+        self
     }
 
     pub fn engine(&self) -> &Engine {
@@ -86,20 +123,12 @@ impl Executor for DockerExecutor {
         Ok(Box::new(session))
     }
 
-    async fn build(&self, build: &BuildSpec, _logs: &dyn LogSink, _stop: &Stop) -> Result<Built, ExecutorError> {
-        Err(ExecutorError::Unsupported {
-            what: "an image build".into(),
-            asked_at: build.origin.clone(),
-            why: "this executor does not build images yet".into(),
-        })
+    async fn build(&self, build: &BuildSpec, logs: &dyn LogSink, stop: &Stop) -> Result<Built, ExecutorError> {
+        self.build_image(build, logs, stop).await
     }
 
-    async fn push(&self, push: &PushSpec, _logs: &dyn LogSink, _stop: &Stop) -> Result<Vec<Pushed>, ExecutorError> {
-        Err(ExecutorError::Unsupported {
-            what: "an image push".into(),
-            asked_at: push.origin.clone(),
-            why: "this executor does not push images yet".into(),
-        })
+    async fn push(&self, push: &PushSpec, logs: &dyn LogSink, stop: &Stop) -> Result<Vec<Pushed>, ExecutorError> {
+        self.push_image(push, logs, stop).await
     }
 
     async fn sweep(&self, server: &str, alive: &[u64]) -> Result<Vec<String>, ExecutorError> {

@@ -110,6 +110,7 @@ impl DockerExecutor {
                 Err(error) => return Err(call::refused(&format!("remove network `{name}`"), error)),
             }
         }
+        removed.extend(self.sweep_images(server, alive).await?);
         Ok(removed)
     }
 

@@ -3,17 +3,15 @@
 //! A container is never given files while it runs or once it has run, and a user's image never takes part: the tar goes
 //! into a container made from our own image that is never started and has the volume mounted.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder};
-use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::names::{self, Role};
-use super::{Access, DockerExecutor, call, program, volume_mount};
+use super::{Access, DockerExecutor, call, pieces, program, volume_mount};
 use crate::executor::{ExecutorError, Place, Workspace};
 use crate::shim;
 use crate::stop::Stop;
@@ -21,10 +19,6 @@ use crate::tree::Tree;
 
 /// Where every container of a job finds it.
 pub const WORKSPACE: &str = "/workspace";
-
-/// One piece of the tar on its way, and how many of them may wait.
-const PIECE_BYTES: usize = 256 * 1024;
-const PIECES_WAITING_MAX: usize = 8;
 
 /// How a job's containers mount it.
 pub fn mount(place: &Place, workspace: &Workspace) -> Mount {
@@ -75,22 +69,8 @@ impl DockerExecutor {
         let creating = self.docker.create_container(Some(options), body);
         let made = call::call("make the container that fills the workspace", creating).await?;
 
-        let (pieces, waiting) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
         let tree = tree.clone();
-        let writing = tokio::task::spawn_blocking(move || {
-            let mut out = Pieces {
-                to: pieces,
-                piece: Vec::with_capacity(PIECE_BYTES),
-            };
-            let written = tree.write_tar(&|_| true, &mut out).and_then(|()| out.flush());
-            if let Err(error) = &written {
-                // Breaks the upload off; without it the engine would take a half tree for a whole one.
-                let _ = out
-                    .to
-                    .blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
-            }
-            written
-        });
+        let (waiting, writing) = pieces::written(move |out| tree.write_tar(&|_| true, out));
         let options = UploadToContainerOptionsBuilder::default().path(WORKSPACE).build();
         let body = bollard::body_try_stream(ReceiverStream::new(waiting));
         let uploading = self.docker.upload_to_container(&made.id, Some(options), body);
@@ -111,31 +91,5 @@ impl DockerExecutor {
             (Ok(Err(error)), Ok(())) => Err(cannot(error.to_string())),
             (Err(error), _) => Err(cannot(format!("reading the files broke off: {error}"))),
         }
-    }
-}
-
-/// Cuts a stream of writes into pieces and hands them on; blocks while too many wait.
-struct Pieces {
-    to: mpsc::Sender<io::Result<Bytes>>,
-    piece: Vec<u8>,
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
-        self.to
-            .blocking_send(Ok(piece.into()))
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 }

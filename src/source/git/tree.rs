@@ -268,4 +268,8 @@ impl Tree for GitTree {
     fn write_tar(&self, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
         self.0.write_tar(wanted, out)
     }
+
+    fn write_tar_of(&self, folder: &str, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
+        self.0.write_tar_of(folder, wanted, out)
+    }
 }

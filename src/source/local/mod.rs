@@ -66,6 +66,10 @@ impl Tree for LocalTree {
     fn write_tar(&self, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
         self.listing.write_tar(wanted, out)
     }
+
+    fn write_tar_of(&self, folder: &str, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Write) -> io::Result<()> {
+        self.listing.write_tar_of(folder, wanted, out)
+    }
 }
 
 #[cfg(test)]

@@ -295,6 +295,14 @@ fn equal_trees_give_equal_bytes_and_only_what_is_wanted() {
     };
     assert_eq!(names(tar(&|_| true)), ["b-a", "b/", "b/c/", "b/c/one", "b/two"]);
     assert_eq!(names(tar(&|path| path == "b/two")), ["b/", "b/two"]);
+    let (folder, repository) = git();
+    write(folder.path(), "b/c/one", "1");
+    write(folder.path(), "bc", "2");
+    commit_all(&repository);
+    let mut bytes = Vec::new();
+    let tree = LocalTree::open(folder.path()).unwrap();
+    tree.write_tar_of("b", &|path| path == "c/one", &mut bytes).unwrap();
+    assert_eq!(names(bytes), ["c/", "c/one"]);
 }
 
 #[test]
