@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::executor::Stream;
+use crate::executor::Stream;
 
 /// Version of the event stream's format, `v` in each object.
 pub const EVENT_VERSION: u32 = 1;

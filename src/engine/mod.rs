@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 pub use crate::executor::Stream;
 pub use drive::{Ended, Hands, Keep, Run, Settings, WorkspaceMode, run};
-pub use event::{EVENT_VERSION, EventKind, LINE_BYTES_MAX, Level, PipelineEvent, Status, Stream, WorkflowSeen};
+pub use event::{EVENT_VERSION, EventKind, LINE_BYTES_MAX, Level, PipelineEvent, Status, WorkflowSeen};
 pub use job::Why;
 pub use log::LineSink;
 pub use pipeline::{Bounds, Ground};
