@@ -240,7 +240,7 @@ pub struct RegistryConfig {
     pub password: Option<HiddenText>,
     #[serde(default)]
     pub password_file: Option<PathBuf>,
-    /// Credentials come from AWS (environment, profile, role, web identity, instance).
+    /// Credentials come from AWS (environment, profile, role, web identity, instance), or from the keys named here.
     #[serde(default)]
     pub ecr: Option<EcrConfig>,
     /// Spoken to without TLS. Only for registries on this machine.
@@ -261,6 +261,16 @@ pub struct EcrConfig {
     /// Whether a repository is created on its first push.
     #[serde(default)]
     pub create: bool,
+    /// Who asks, instead of whoever AWS's chain of credentials finds: a profile of the shared files,
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// or a pair of keys.
+    #[serde(default)]
+    pub access_key: Option<String>,
+    #[serde(default)]
+    pub secret_key: Option<HiddenText>,
+    #[serde(default)]
+    pub secret_key_file: Option<PathBuf>,
 }
 
 /// Where and how jobs run.

@@ -328,9 +328,14 @@ fn read_secret_files(config: &mut Config) -> Result<(), ConfigError> {
         host,
         password,
         password_file,
+        ecr,
         ..
     } in &mut config.registries
     {
+        if let Some(ecr) = ecr {
+            let key = format!("registries.{host}.ecr.secret_key");
+            take(&key, &mut ecr.secret_key, &ecr.secret_key_file)?;
+        }
         take(&format!("registries.{host}.password"), password, password_file)?;
     }
     Ok(())
@@ -413,6 +418,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         }
         if registry.username.is_some() != registry.password.is_some() {
             return wrong(&key, "`username` and `password` go together".to_owned());
+        }
+        if let Some(ecr) = &registry.ecr
+            && (ecr.access_key.is_some() != ecr.secret_key.is_some() || ecr.profile.is_some() && ecr.access_key.is_some())
+        {
+            let why = "`ecr` takes a `profile`, or `access_key` and `secret_key`, or neither";
+            return wrong(&key, why.to_owned());
         }
         if registry.ecr.is_some() && registry.username.is_some() {
             return wrong(

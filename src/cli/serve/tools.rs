@@ -11,7 +11,7 @@ use super::places::Places;
 use crate::cli::Failed;
 use crate::config::{CloneConfig, CloneCredential, Config, RegistryConfig};
 use crate::pipelines::{Tools, server_name};
-use crate::registry::{Ecr, Registries, RegistryCredentials, RegistryEntry, usual_docker_config};
+use crate::registry::{AwsIdentity, Ecr, Registries, RegistryCredentials, RegistryEntry, usual_docker_config};
 use crate::secret::Secret;
 use crate::source::address::{Authority, Scheme};
 use crate::source::git::{FixedCredentials, GitConfig, GitSource, KnownHosts, SshKey, Submodules, Token};
@@ -118,6 +118,14 @@ fn registry(registry: &RegistryConfig) -> Result<RegistryEntry, Failed> {
             region: ecr.region.clone(),
             endpoint: ecr.endpoint.clone(),
             create_repository: ecr.create,
+            identity: match (&ecr.profile, &ecr.access_key, &ecr.secret_key) {
+                (Some(profile), _, _) => AwsIdentity::Profile(profile.clone()),
+                (None, Some(access_key), Some(secret_key)) => AwsIdentity::Keys {
+                    access_key: access_key.clone(),
+                    secret_key: secret_key.0.clone(),
+                },
+                (None, _, _) => AwsIdentity::Chain,
+            },
         }),
         (_, _, None) => RegistryCredentials::Elsewhere,
     };
