@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 pub mod exit;
 mod expr;
+mod init;
 mod owner;
 mod pipeline;
 mod plan;
@@ -52,6 +53,8 @@ enum Command {
     Secret(secret::Args),
     /// Say which repositories a server knows
     Repo(repo::Args),
+    /// Write a `.drydock.yml` that fits the repository
+    Init(init::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Evaluate an expression
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Secret(args) => secret::run(&args),
         Command::Repo(args) => repo::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),
         Command::Trigger(args) => trigger::run(&args),

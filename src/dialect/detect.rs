@@ -7,11 +7,19 @@ use super::Dialect;
 use super::native::Native;
 use super::yaml::{self, Node};
 use crate::diag::{Diagnostic, FileId, Span};
-use crate::tree::Tree;
+use crate::tree::{Tree, read_text};
 
-/// The built-in pipeline for a repository that has a Dockerfile and no pipeline file.
-const BUILT_IN: &str = "pipelines/dockerfile.yml";
-const DOCKERFILE_PIPELINE: &str = include_str!("../../pipelines/dockerfile.yml");
+/// The built-in pipelines for a repository that has a Dockerfile and no pipeline file, with and without a `test` stage.
+const WITH_TESTS: (&str, &str) = (
+    "pipelines/dockerfile-test.yml",
+    include_str!("../../pipelines/dockerfile-test.yml"),
+);
+const WITHOUT_TESTS: (&str, &str) = (
+    "pipelines/dockerfile.yml",
+    include_str!("../../pipelines/dockerfile.yml"),
+);
+/// A larger Dockerfile is not searched for a `test` stage.
+const DOCKERFILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The kinds of pipeline files, in the order in which they win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +48,8 @@ impl Kind {
         }
     }
 
-    fn claims(self, path: &str) -> bool {
+    /// Whether a path of a repository is a pipeline file of this kind.
+    pub fn claims(self, path: &str) -> bool {
         match self {
             Kind::Native => Native.claims(path),
             Kind::GitHub => {
@@ -62,7 +71,7 @@ impl std::str::FromStr for Kind {
 }
 
 /// What runs for a repository.
-/// * `files`: their paths, in byte order; `pipelines/dockerfile.yml` for the built-in one.
+/// * `files`: their paths, in byte order; `pipelines/dockerfile.yml` or `pipelines/dockerfile-test.yml` for a built-in one.
 /// * `note`: one line about other kinds that stand in the repository and do not run.
 #[derive(Debug, Clone)]
 pub struct Detected {
@@ -114,18 +123,33 @@ pub fn detect(tree: &dyn Tree, forced: Option<Kind>) -> io::Result<Option<Detect
     }
     let may_be_built_in = forced.is_none_or(|forced| forced == Kind::Native);
     if may_be_built_in && paths.binary_search_by(|path| path.as_str().cmp("Dockerfile")).is_ok() {
+        // A Dockerfile that cannot be read as text is the build's matter.
+        let dockerfile = read_text(tree, "Dockerfile", DOCKERFILE_BYTES_MAX).ok().flatten();
+        let (name, text) = match dockerfile {
+            Some(dockerfile) if has_test_stage(&dockerfile) => WITH_TESTS,
+            Some(_) | None => WITHOUT_TESTS,
+        };
         return Ok(Some(Detected {
             kind: Kind::Native,
-            files: vec![BUILT_IN.to_owned()],
+            files: vec![name.to_owned()],
             note: Some(
                 "no pipeline file here, but a Dockerfile: the built-in pipeline runs (`drydock init` writes it down)"
                     .to_owned(),
             ),
             paths,
-            texts: BTreeMap::from([(BUILT_IN.to_owned(), DOCKERFILE_PIPELINE.to_owned())]),
+            texts: BTreeMap::from([(name.to_owned(), text.to_owned())]),
         }));
     }
     Ok(None)
+}
+
+/// Whether a Dockerfile has a stage called `test`: `FROM [--platform=...] IMAGE AS test`.
+pub fn has_test_stage(dockerfile: &str) -> bool {
+    dockerfile.lines().any(|line| {
+        let mut words = line.split_whitespace().filter(|word| !word.starts_with("--"));
+        let mut is = |wanted: &str| words.next().is_some_and(|word| word.eq_ignore_ascii_case(wanted));
+        is("FROM") && !is("") && is("AS") && is("test")
+    })
 }
 
 /// Files that a person named, with their texts; the dialect from the names, else from what stands in them.

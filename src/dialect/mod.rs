@@ -14,7 +14,7 @@ use crate::diag::{Diagnostic, FileId, Sources};
 use crate::plan::Plan;
 use crate::tree::{Tree, read_text};
 
-pub use detect::{Detected, Kind, detect, detect_named};
+pub use detect::{Detected, Kind, detect, detect_named, has_test_stage};
 
 /// What a dialect may look at besides the files themselves.
 pub struct CompileContext<'a> {
