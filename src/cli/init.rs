@@ -208,10 +208,11 @@ fn next(dir: &Path, decided: &Decided, ground: &Ground) -> String {
     };
     let mut steps = vec![
         (format!("drydock check{dir}"), "every mistake in it, with its place"),
+        (format!("drydock plan{dir}"), "what would run, in which order, and why"),
         (format!("drydock run{dir}"), "run it here, in containers"),
     ];
     if decided.template.needs_dockerfile() && ground.dockerfile.is_none() {
-        steps.remove(1);
+        steps.truncate(1);
     }
     let width = steps
         .iter()

@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod doctor;
 pub mod exit;
+mod expand;
 mod expr;
 mod init;
 mod owner;
@@ -53,6 +54,8 @@ enum Command {
     Secret(secret::Args),
     /// Say which repositories a server knows
     Repo(repo::Args),
+    /// Print the pipeline with anchors, aliases and merge keys worked in
+    Expand(expand::Args),
     /// Write a `.drydock.yml` that fits the repository
     Init(init::Args),
     /// Print a completion script for a shell
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Secret(args) => secret::run(&args),
         Command::Repo(args) => repo::run(&args),
+        Command::Expand(args) => expand::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Expr(args) => expr::run(args),

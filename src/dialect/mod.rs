@@ -4,6 +4,7 @@
 //! the environment. Which files of a repository are read, and in which dialect, is decided by [`detect`] and nowhere else.
 
 mod detect;
+mod expand;
 pub mod native;
 pub mod read;
 pub mod yaml;
@@ -15,6 +16,7 @@ use crate::plan::Plan;
 use crate::tree::{Tree, read_text};
 
 pub use detect::{Detected, Kind, detect, detect_named, has_test_stage};
+pub use expand::expand;
 
 /// What a dialect may look at besides the files themselves.
 pub struct CompileContext<'a> {

@@ -6,6 +6,7 @@
 mod mistakes;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle};
 
 use crate::diag::{Diagnostic, FileId, Span};
+
+pub use write::{same, write};
 
 /// A larger file is refused before it is parsed.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
