@@ -346,6 +346,8 @@ impl User {
             }
             None => (gid, name.map_or(vec![], groups_of)),
         };
+        // As engines have it: the first group is also one of the others, so that leaving it gains nothing.
+        let groups = [&[gid][..], &groups].concat();
         Some(User {
             uid,
             gid,

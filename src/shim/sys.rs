@@ -33,7 +33,7 @@ pub const SIGINT: i32 = 2;
 pub const SIGKILL: i32 = 9;
 pub const SIGTERM: i32 = 15;
 pub const SIGCHLD: i32 = 17;
-const SIGPIPE: i32 = 13;
+const SIGNAL_MAX: i32 = 31;
 
 pub const POLLIN: i16 = 1;
 pub const POLLOUT: i16 = 4;
@@ -273,12 +273,14 @@ pub mod child {
         }
     }
 
-    /// A session of its own; no signal blocked, SIGPIPE deadly again.
+    /// A session of its own; no signal blocked, and none ignored (Rust ignores SIGPIPE).
     pub fn detach() -> Result<(), i32> {
         let none = SignalSet::default();
         // SAFETY: plain calls with a set that lives long enough; 0 is SIG_DFL.
         unsafe {
-            signal(SIGPIPE, 0);
+            for number in 1..=SIGNAL_MAX {
+                signal(number, 0);
+            }
             done(sigprocmask(SIG_SETMASK, &none, std::ptr::null_mut()))?;
             done(setsid())
         }

@@ -52,31 +52,18 @@ impl DockerExecutor {
         body: ContainerCreateBody,
     ) -> Result<Attached, ExecutorError> {
         let id = self.create(name, body).await?;
-        let options = AttachContainerOptionsBuilder::default()
-            .stream(true)
-            .stdin(true)
-            .stdout(true)
-            .stderr(true)
-            .build();
-        // Before the start, so that nothing is missed.
-        let line = call::call(
-            "attach to the job's container",
-            self.docker.attach_container(&id, Some(options)),
-        )
-        .await?;
-        let frames = Frames {
-            from: line.output,
-            unframer: Unframer::new(FRAME_BYTES_MAX),
-            next_seq: 0,
-            words: Vec::new(),
+        let begun = Instant::now();
+        let mut attached = loop {
+            let attached = self.attach(&id).await?;
+            match self.docker.start_container(&id, None).await {
+                Ok(()) => break attached,
+                // The volume is there but not filled: its maker died, or is at it this very moment.
+                Err(error) if is_shim_missing(&error) && begun.elapsed() < READY_WITHIN => {
+                    self.fill_shim().await?;
+                }
+                Err(error) => return Err(call::refused("start the job's container", error)),
+            }
         };
-        let mut attached = Attached {
-            id,
-            input: line.input,
-            frames,
-            late: Late::default(),
-        };
-        self.start_with_shim(&attached.id).await?;
         match tokio::time::timeout(READY_WITHIN, attached.frames.next()).await {
             Ok(Ok(Frame {
                 body: Body::Ready { protocol: PROTOCOL },
@@ -89,6 +76,33 @@ impl DockerExecutor {
                 after: READY_WITHIN,
             }),
         }
+    }
+
+    /// The line to a container, before its start, so that nothing is missed.
+    async fn attach(&self, id: &str) -> Result<Attached, ExecutorError> {
+        let options = AttachContainerOptionsBuilder::default()
+            .stream(true)
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
+        let line = call::call(
+            "attach to the job's container",
+            self.docker.attach_container(id, Some(options)),
+        )
+        .await?;
+        let frames = Frames {
+            from: line.output,
+            unframer: Unframer::new(FRAME_BYTES_MAX),
+            next_seq: 0,
+            words: Vec::new(),
+        };
+        Ok(Attached {
+            id: id.to_owned(),
+            input: line.input,
+            frames,
+            late: Late::default(),
+        })
     }
 
     /// A container of that name that an attempt before this one left is in the way: it is removed.
@@ -105,21 +119,6 @@ impl DockerExecutor {
         };
         made.map(|made| made.id)
             .map_err(|error| call::refused(&format!("make container `{name}`"), error))
-    }
-
-    async fn start_with_shim(&self, id: &str) -> Result<(), ExecutorError> {
-        let operation = "start the job's container";
-        let begun = Instant::now();
-        loop {
-            match self.docker.start_container(id, None).await {
-                Ok(()) => return Ok(()),
-                // The volume is there but not filled: its maker died, or is at it this very moment.
-                Err(error) if is_shim_missing(&error) && begun.elapsed() < READY_WITHIN => {
-                    self.fill_shim().await?;
-                }
-                Err(error) => return Err(call::refused(operation, error)),
-            }
-        }
     }
 
     /// The line broke: what the engine knows about the container's end.
@@ -214,20 +213,18 @@ impl Attached {
             };
             match frame.body {
                 Body::Output { stream, bytes } if frame.step == number => {
-                    if at_line_start && let Some(lines) = late.take_lines() {
-                        brake.drive(stop, logs.write(Stream::Stdout, lines)).await;
+                    if at_line_start {
+                        brake.drive(stop, late.write_lines(logs)).await;
                     }
                     at_line_start = bytes.last().is_none_or(|last| *last == b'\n');
-                    let stream = match stream {
-                        wire::Stream::Stdout => Stream::Stdout,
-                        wire::Stream::Stderr => Stream::Stderr,
-                    };
-                    brake.drive(stop, logs.write(stream, Bytes::from(bytes))).await;
+                    brake
+                        .drive(stop, logs.write(stream_of(stream), Bytes::from(bytes)))
+                        .await;
                 }
-                Body::Output { bytes, .. } => {
-                    late.add(&bytes);
-                    if at_line_start && let Some(lines) = late.take_lines() {
-                        brake.drive(stop, logs.write(Stream::Stdout, lines)).await;
+                Body::Output { stream, bytes } => {
+                    late.add(stream_of(stream), &bytes);
+                    if at_line_start {
+                        brake.drive(stop, late.write_lines(logs)).await;
                     }
                 }
                 Body::FilePart { bytes, .. } => parts.extend_from_slice(&bytes),
@@ -242,15 +239,20 @@ impl Attached {
                     }
                 }
                 Body::Ended(ended) if frame.step == number => {
-                    if let Some(lines) = late.take_lines() {
-                        logs.write(Stream::Stdout, lines).await;
-                    }
+                    late.write_lines(logs).await;
                     return Ok(Ending { ended, files });
                 }
                 Body::Refused { why } => return Err(Lost::Broken(format!("the job runtime refuses: {why}"))),
                 Body::Ready { .. } | Body::Started { .. } | Body::Ended(_) => {}
             }
         }
+    }
+}
+
+fn stream_of(stream: wire::Stream) -> Stream {
+    match stream {
+        wire::Stream::Stdout => Stream::Stdout,
+        wire::Stream::Stderr => Stream::Stderr,
     }
 }
 
@@ -379,7 +381,7 @@ pub async fn complain_about_file(logs: &dyn LogSink, name: &str, state: &FileSta
         FileState::Missing => "the step removed it".to_owned(),
         FileState::TooLong(size) => format!("it has {size} bytes, and {bytes_max} are read at most"),
         FileState::NotAFile => "the step put something else in its place".to_owned(),
-        FileState::Unreadable(errno) => format!("{}", std::io::Error::from_raw_os_error(*errno)),
+        FileState::Unreadable(errno) => call::errno_words(*errno),
     };
     say(logs, &format!("what the step wrote to {name} is ignored: {why}")).await;
 }

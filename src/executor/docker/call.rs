@@ -22,12 +22,11 @@ pub async fn call<T>(operation: &str, calling: impl Future<Output = Result<T, Er
     }
 }
 
-/// As `call`, for removing: what is gone already, or is being removed, is removed.
+/// As `call`, for removing: what is gone already is removed.
 pub async fn remove(operation: &str, calling: impl Future<Output = Result<(), Error>>) -> Result<(), ExecutorError> {
     match tokio::time::timeout(ANSWER_WITHIN, calling).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if status(&error) == Some(404) => Ok(()),
-        Ok(Err(error)) if status(&error) == Some(409) && error.to_string().contains("already in progress") => Ok(()),
         Ok(Err(error)) => Err(refused(operation, error)),
         Err(_) => Err(ExecutorError::Hung {
             operation: operation.to_owned(),
@@ -53,6 +52,12 @@ pub fn refused(operation: &str, error: Error) -> ExecutorError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Said(pub String);
+
+/// What an error's number means, in words alone.
+pub fn errno_words(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
 
 /// The HTTP status of a refusal.
 pub fn status(error: &Error) -> Option<u16> {

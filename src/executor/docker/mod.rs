@@ -47,6 +47,7 @@ use network::Networks;
 use program::Trial;
 
 pub use build::Builder;
+pub use program::volume_name as shim_volume;
 pub use workspace::WORKSPACE;
 
 /// Runs jobs in one engine for one server. Cheap to clone; all clones are one.

@@ -12,6 +12,8 @@ pub const LABEL_JOB: &str = "io.drydock.job";
 pub const LABEL_ATTEMPT: &str = "io.drydock.attempt";
 /// What a thing is for: see [`Role`].
 pub const LABEL_ROLE: &str = "io.drydock.role";
+/// Tells a volume just made from one that was there.
+pub const LABEL_MARK: &str = "io.drydock.mark";
 /// On the shim's volume and image: the program's hash. They outlive pipelines and servers.
 pub const LABEL_SHIM: &str = "io.drydock.shim";
 /// On the shim's volume: what the engine was found to take.

@@ -191,6 +191,15 @@ impl DockerExecutor {
         }
     }
 
+    /// For services that were ready as soon as they ran: some end just then.
+    pub(super) async fn still_runs(&self, service: &Service, spec: &ServiceSpec) -> Result<(), ExecutorError> {
+        let ended = *service.ended.borrow();
+        match ended {
+            Some(code) => self.settle_readiness(service, spec, Err(Unready::Ended(code))).await,
+            None => Ok(()),
+        }
+    }
+
     /// `waiting`, unless the service dies first, its time is up or everything is stopped.
     pub(super) async fn before_end<T>(
         &self,

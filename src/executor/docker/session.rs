@@ -15,7 +15,7 @@ use super::network::Network;
 use super::service::{self, Readiness, Service};
 use super::settings::{ContainerSpec, Pid1, container};
 use super::workspace::{self, WORKSPACE};
-use super::{DockerExecutor, program, say};
+use super::{DockerExecutor, call, program, say};
 use crate::executor::{Ended, ExecutorError, JobSpec, LogSink, Program, Session, StepEnd, StepSpec, Stream, Workspace};
 use crate::plan::{DockerAccess, STEP_FILE_BYTES_MAX, Shell};
 use crate::shim::wire::{FileBack, FileIn, How, Run, Stage};
@@ -133,7 +133,8 @@ impl DockerExecutor {
             }
         };
         self.await_ports(job, &mut container, &started, &stop).await?;
-        for service in &started {
+        for (service, spec) in started.iter().zip(&job.services) {
+            self.still_runs(service, spec).await?;
             service::announce(logs, service).await;
         }
         Ok((image, container, started, deaths))
@@ -495,7 +496,7 @@ async fn step_end(step: &StepSpec, ending: Ending, logs: &dyn LogSink) -> StepEn
 
 /// What, why, and what to do.
 fn cannot_start(step: &StepSpec, stage: Stage, errno: i32, what: &str) -> String {
-    let why = std::io::Error::from_raw_os_error(errno);
+    let why = call::errno_words(errno);
     match stage {
         Stage::Program
             if matches!(
@@ -510,6 +511,7 @@ fn cannot_start(step: &StepSpec, stage: Stage, errno: i32, what: &str) -> String
                 "the image has no shell (looked for {what}); use an image that has one, or give the step a `shell:` that it has"
             )
         }
+        Stage::Program if what.contains('/') => format!("the image has no program `{what}`"),
         Stage::Program => format!("the image has no program `{what}`; install it, or name one by its path"),
         Stage::Dir => {
             format!("cannot enter directory `{what}`: {why}; a step's `dir:` must exist when the step starts")

@@ -1,6 +1,8 @@
 //! Removing: a job's things when it is closed, a server's things when nobody owns them any more. Always by label or by
 //! a name made from ids, always again and again without harm.
 
+use std::time::{Duration, Instant};
+
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveVolumeOptions,
@@ -11,12 +13,27 @@ use super::network::Network;
 use super::{DockerExecutor, call};
 use crate::executor::{ExecutorError, Place};
 
+/// Between two looks at a container that somebody else is removing.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 impl DockerExecutor {
-    /// Kills and removes a container, with the volumes that its image asked for.
+    /// Kills and removes a container, with the volumes that its image asked for. It is gone when this returns, also when
+    /// somebody else is at it.
     pub(super) async fn remove_container(&self, name: &str) -> Result<(), ExecutorError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let removing = self.docker.remove_container(name, Some(options));
-        call::remove(&format!("remove container `{name}`"), removing).await
+        let operation = format!("remove container `{name}`");
+        let begun = Instant::now();
+        loop {
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            let removing = self.docker.remove_container(name, Some(options));
+            match call::remove(&operation, removing).await {
+                Err(error)
+                    if error.chain().contains("already in progress") && begun.elapsed() < call::ANSWER_WITHIN =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                removed => return removed,
+            }
+        }
     }
 
     async fn remove_volume(&self, name: &str) -> Result<(), ExecutorError> {

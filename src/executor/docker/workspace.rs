@@ -7,10 +7,10 @@ use std::io;
 use std::sync::Arc;
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::names::{self, Role};
+use super::names::{self, LABEL_MARK, Role};
 use super::{Access, DockerExecutor, call, pieces, program, volume_mount};
 use crate::executor::{ExecutorError, Place, Workspace};
 use crate::shim;
@@ -34,15 +34,27 @@ pub fn mount(place: &Place, workspace: &Workspace) -> Mount {
 }
 
 impl DockerExecutor {
+    /// A new volume. One of that name that an attempt before this one left goes first, with all that uses it.
     pub(super) async fn make_workspace(&self, place: &Place) -> Result<(), ExecutorError> {
-        let request = VolumeCreateRequest {
-            name: Some(names::name(place, &Role::Workspace)),
-            labels: Some(names::labels(place, &Role::Workspace)),
-            ..VolumeCreateRequest::default()
-        };
-        call::call("make the workspace's volume", self.docker.create_volume(request))
-            .await
-            .map(drop)
+        let mark = uuid::Uuid::new_v4().to_string();
+        for _ in 0..2 {
+            let mut labels = names::labels(place, &Role::Workspace);
+            labels.insert(LABEL_MARK.into(), mark.clone());
+            let request = VolumeCreateRequest {
+                name: Some(names::name(place, &Role::Workspace)),
+                labels: Some(labels),
+                ..VolumeCreateRequest::default()
+            };
+            let made = call::call("make the workspace's volume", self.docker.create_volume(request)).await?;
+            // The engine answers the same for one that was there already, but for this.
+            if made.labels.get(LABEL_MARK) == Some(&mark) {
+                return Ok(());
+            }
+            self.remove_place(place, None).await?;
+        }
+        Err(ExecutorError::Workspace {
+            why: "its volume is there already and cannot be removed".into(),
+        })
     }
 
     /// Fills the volume with the whole tree. Its container stays for whoever removes the job's containers.
@@ -65,15 +77,13 @@ impl DockerExecutor {
             }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let creating = self.docker.create_container(Some(options), body);
-        let made = call::call("make the container that fills the workspace", creating).await?;
+        let made = self.create(&name, body).await?;
 
         let tree = tree.clone();
         let (waiting, writing) = pieces::written(move |out| tree.write_tar(&|_| true, out));
         let options = UploadToContainerOptionsBuilder::default().path(WORKSPACE).build();
         let body = bollard::body_try_stream(ReceiverStream::new(waiting));
-        let uploading = self.docker.upload_to_container(&made.id, Some(options), body);
+        let uploading = self.docker.upload_to_container(&made, Some(options), body);
         let uploaded = tokio::select! {
             uploaded = uploading => uploaded,
             // Dropping the upload makes the writer's next piece fail.

@@ -2,4 +2,12 @@
 
 mod rig;
 
-mod smoke;
+mod ends;
+mod environment;
+mod images;
+mod isolation;
+mod memory;
+mod output;
+mod services;
+mod settings;
+mod workloads;

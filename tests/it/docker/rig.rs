@@ -39,6 +39,16 @@ impl Rig {
         Some(Rig { daemon, executor })
     }
 
+    /// The same server in a new process: nothing in memory, everything in the engine.
+    pub async fn restarted(self) -> Rig {
+        let connection = connect::connect(None).await.expect("the daemon answers again");
+        let executor = DockerExecutor::new(connection, &self.daemon.server, None);
+        Rig {
+            daemon: self.daemon,
+            executor,
+        }
+    }
+
     /// A job in `image` with an empty workspace and nothing else.
     pub fn job(&self, image: &str) -> JobSpec {
         JobSpec {
@@ -259,5 +269,50 @@ impl Tree for Files {
             tar.append_data(&mut header, path, &bytes[..])?;
         }
         tar.finish()
+    }
+}
+
+impl Rig {
+    /// Ids of this test's containers that run.
+    pub async fn containers(&self) -> Vec<String> {
+        use bollard::query_parameters::ListContainersOptionsBuilder;
+        let label = vec![format!("io.drydock.server={}", self.daemon.server)];
+        let filters = std::collections::HashMap::from([("label", label)]);
+        let options = ListContainersOptionsBuilder::default().filters(&filters).build();
+        let listed = self
+            .daemon
+            .docker
+            .list_containers(Some(options))
+            .await
+            .expect("a list of containers");
+        listed.into_iter().filter_map(|container| container.id).collect()
+    }
+
+    /// An image made from another by lines of a Dockerfile, under a name of its own.
+    pub async fn image_from(&self, name: &str, base: &str, lines: &[&str]) -> String {
+        use bollard::query_parameters::BuildImageOptionsBuilder;
+        use futures_util::StreamExt;
+        let dockerfile = format!("FROM {base}\n{}\nLABEL io.drydock.test=1\n", lines.join("\n"));
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(dockerfile.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "Dockerfile", dockerfile.as_bytes())
+            .expect("a tar");
+        let context = tar.into_inner().expect("a tar");
+        let tag = format!("drydock-test/made-{name}:latest");
+        let options = BuildImageOptionsBuilder::default()
+            .t(&tag)
+            .rm(true)
+            .forcerm(true)
+            .build();
+        let mut progress = self
+            .daemon
+            .docker
+            .build_image(options, None, Some(bollard::body_full(context.into())));
+        while let Some(item) = progress.next().await {
+            item.expect("the test's image builds");
+        }
+        tag
     }
 }
