@@ -27,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub server: ServerConfig,
     pub forges: ForgesConfig,
+    /// What files of every repository read as `vars.NAME`; plain settings, not secrets.
+    pub vars: BTreeMap<String, String>,
     /// Repositories with settings of their own; `drydock repo add` adds others at run time.
     pub repos: Vec<RepoConfig>,
     pub clone: CloneConfig,
@@ -45,6 +47,7 @@ impl Default for Config {
             data_dir: default_data_dir(),
             server: ServerConfig::default(),
             forges: ForgesConfig::default(),
+            vars: BTreeMap::new(),
             repos: vec![],
             clone: CloneConfig::default(),
             registries: vec![],
@@ -156,6 +159,9 @@ pub struct RepoConfig {
     /// `native`, `github` or `gitlab`, where files of several kinds stand.
     #[serde(default)]
     pub dialect: Option<String>,
+    /// Added to `vars`, and before them where both have a name.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
     /// Whether jobs may ask for the host's Docker socket. Root on this machine for everyone who can push.
     #[serde(default)]
     pub trusted: bool,

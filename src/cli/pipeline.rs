@@ -83,7 +83,7 @@ struct OneShown {
 struct Logs {
     #[command(flatten)]
     one: One,
-    /// Go on until the pipeline ends
+    /// Go on until the pipeline ends; the exit status is then the pipeline's, as of `drydock run`
     #[arg(short, long)]
     follow: bool,
     /// Only of this job
@@ -252,13 +252,25 @@ async fn logs(args: &Logs) -> Result<Exit, Failed> {
         true => Box::new(Json::new(stdout())),
         false => Box::new(Plain::new(stdout(), colour(), Quiet::No)),
     };
+    let mut ended = None;
     each_event(&client, &path, |event| {
+        if let EventKind::PipelineFinished { status, .. } = &event.kind {
+            ended = Some(*status);
+        }
         show.show(&event);
         Ok(())
     })
     .await?;
     show.finish();
-    Ok(Exit::Passed)
+    match (args.follow, ended) {
+        (true, Some(status)) => Ok(status.into()),
+        // It ended without a last event of its own (cancelled before it began), or only one job's events were asked for.
+        (true, None) => {
+            let row: Row = client.get(&format!("/pipelines/{}", args.one.number)).await?;
+            Ok(row.status.into())
+        }
+        (false, _) => Ok(Exit::Passed),
+    }
 }
 
 /// Hands on each event as it comes; a line that has not arrived whole waits for its rest.

@@ -420,7 +420,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             return wrong(&key, "`username` and `password` go together".to_owned());
         }
         if let Some(ecr) = &registry.ecr
-            && (ecr.access_key.is_some() != ecr.secret_key.is_some() || ecr.profile.is_some() && ecr.access_key.is_some())
+            && (ecr.access_key.is_some() != ecr.secret_key.is_some()
+                || ecr.profile.is_some() && ecr.access_key.is_some())
         {
             let why = "`ecr` takes a `profile`, or `access_key` and `secret_key`, or neither";
             return wrong(&key, why.to_owned());

@@ -12,7 +12,7 @@ use super::permit::{Permit, Permitted};
 use super::recorder::{Recorder, ended};
 use super::vault::SecretTrouble;
 use super::{LEASE, Pipelines, lock, words};
-use crate::config::{Config, LEASE_RENEW_SECONDS, PIPELINE_ATTEMPTS_MAX, PullWhen};
+use crate::config::{Config, LEASE_RENEW_SECONDS, PIPELINE_ATTEMPTS_MAX, PullWhen, RepoConfig};
 use crate::diag::{Diagnostic, FileId, Severity, Sources};
 use crate::dialect::{self, Compiled, Detected, Kind};
 use crate::engine::{
@@ -22,7 +22,7 @@ use crate::engine::{
 use crate::event::{Event, Trigger};
 use crate::executor::{Executor, JobLimits, PullPolicy};
 use crate::expr::Value;
-use crate::plan::{Decision, Facts, FactsScope, JobResult, Plan, TreeFiles, decide};
+use crate::plan::{Decision, Facts, FactsScope, JobResult, Plan, TreeFiles, decide, manual_inputs};
 use crate::report::view::PipelineView;
 use crate::secret::SecretSet;
 use crate::source::SourceError;
@@ -329,22 +329,30 @@ impl Work {
         };
         let permit = Permit {
             trust: trigger.trust,
-            trusted_repo: is_trusted(config, &trigger),
+            trusted_repo: settings_of(config, &trigger).is_some_and(|repo| repo.trusted),
         };
         let seen = seen(plans);
-        let inputs = inputs(&trigger);
-        let ground = Arc::new(Ground {
-            trigger,
-            pipeline: claim.pipeline,
-            vars: IndexMap::new(),
-            inputs,
-            files: Some(Arc::new(TreeFiles(tree.clone()))),
-        });
         let plans: Vec<Arc<Plan>> = plans
             .iter()
             .filter(|(_, decision)| decision.runs)
             .map(|(plan, _)| plan.clone())
             .collect();
+        let inputs = match inputs(&trigger, &plans) {
+            Ok(inputs) => inputs,
+            Err(why) => {
+                return Err(Verdict::Ended {
+                    status: Status::Failed,
+                    why,
+                });
+            }
+        };
+        let ground = Arc::new(Ground {
+            vars: vars(config, &trigger),
+            trigger,
+            pipeline: claim.pipeline,
+            inputs,
+            files: Some(Arc::new(TreeFiles(tree.clone()))),
+        });
         let groups = self.groups(&ground, &plans)?;
         let entrant = Entrant {
             pipeline: claim.pipeline,
@@ -544,19 +552,32 @@ fn config_hash(resolved: &Resolved) -> String {
     hex::encode(hash.finalize())
 }
 
-fn is_trusted(config: &Config, trigger: &Trigger) -> bool {
-    config.repos.iter().any(|repo| {
-        repo.trusted && trigger.forge == Some(repo.forge.into()) && repo.name.eq_ignore_ascii_case(&trigger.repo)
-    })
+/// What the configuration says of the trigger's repository.
+fn settings_of<'a>(config: &'a Config, trigger: &Trigger) -> Option<&'a RepoConfig> {
+    config
+        .repos
+        .iter()
+        .find(|repo| trigger.forge == Some(repo.forge.into()) && repo.name.eq_ignore_ascii_case(&trigger.repo))
 }
 
-fn inputs(trigger: &Trigger) -> IndexMap<String, Value> {
+fn vars(config: &Config, trigger: &Trigger) -> IndexMap<String, String> {
+    let own = settings_of(config, trigger).map(|repo| &repo.vars);
+    let all = config.vars.iter().chain(own.into_iter().flatten());
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What a person gave, as the files' `on: manual` ask for it.
+fn inputs(trigger: &Trigger, plans: &[Arc<Plan>]) -> Result<IndexMap<String, Value>, String> {
     match &trigger.event {
-        Event::Manual { inputs, .. } => inputs
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.clone())))
-            .collect(),
-        Event::Push { .. } | Event::Tag { .. } | Event::PullRequest(_) | Event::Schedule { .. } => IndexMap::new(),
+        Event::Manual { inputs, .. } => {
+            let rules: Vec<_> = plans.iter().flat_map(|plan| plan.on.clone()).collect();
+            let values = manual_inputs(&rules, inputs).map_err(|wrong| wrong.join("; "))?;
+            Ok(values
+                .into_iter()
+                .map(|(name, value)| (name, Value::from(value)))
+                .collect())
+        }
+        Event::Push { .. } | Event::Tag { .. } | Event::PullRequest(_) | Event::Schedule { .. } => Ok(IndexMap::new()),
     }
 }
 
