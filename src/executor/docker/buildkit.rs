@@ -194,7 +194,11 @@ fn one_file(path: &str, text: &str) -> pb::Definition {
         timestamp: -1,
     };
     let mut graph = Graph::default();
-    graph.file(None, pb::file_action::Action::Mkfile(file));
+    graph.file(
+        None,
+        pb::file_action::Action::Mkfile(file),
+        "[internal] read the Dockerfile",
+    );
     graph.finish()
 }
 
@@ -213,8 +217,17 @@ fn unpacked(url: &str) -> pb::Definition {
         ..pb::FileActionCopy::default()
     };
     let mut graph = Graph::default();
-    let tar = graph.add(vec![], pb::op::Op::Source(source), &["source.http"]);
-    graph.file(Some(tar), pb::file_action::Action::Copy(copy));
+    let tar = graph.add(
+        vec![],
+        pb::op::Op::Source(source),
+        "source.http",
+        "[internal] receive the build context",
+    );
+    graph.file(
+        Some(tar),
+        pb::file_action::Action::Copy(copy),
+        "[internal] unpack the build context",
+    );
     graph.finish()
 }
 
@@ -227,7 +240,8 @@ struct Graph {
 }
 
 impl Graph {
-    fn add(&mut self, inputs: Vec<pb::Input>, operation: pb::op::Op, needs: &[&str]) -> pb::Input {
+    /// * `need`: what the engine must be able to do. * `name`: as its progress calls it.
+    fn add(&mut self, inputs: Vec<pb::Input>, operation: pb::op::Op, need: &str, name: &str) -> pb::Input {
         let made = pb::Op {
             inputs,
             op: Some(operation),
@@ -235,21 +249,19 @@ impl Graph {
         }
         .encode_to_vec();
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(&made)));
-        let caps = needs.iter().map(|need| (need.to_string(), true)).collect();
-        self.metadata.insert(
-            digest.clone(),
-            pb::OpMetadata {
-                caps,
-                ..pb::OpMetadata::default()
-            },
-        );
+        let metadata = pb::OpMetadata {
+            caps: BTreeMap::from([(need.to_owned(), true)]),
+            description: [("llb.customname".to_owned(), name.to_owned())].into(),
+            ..pb::OpMetadata::default()
+        };
+        self.metadata.insert(digest.clone(), metadata);
         self.operations.push(made);
         self.last = digest.clone();
         pb::Input { digest, index: 0 }
     }
 
     /// One action on an empty file system, possibly reading from another operation's result.
-    fn file(&mut self, from: Option<pb::Input>, action: pb::file_action::Action) {
+    fn file(&mut self, from: Option<pb::Input>, action: pb::file_action::Action, name: &str) {
         let action = pb::FileAction {
             input: -1,
             secondary_input: if from.is_some() { 0 } else { -1 },
@@ -257,7 +269,7 @@ impl Graph {
             action: Some(action),
         };
         let operation = pb::op::Op::File(pb::FileOp { actions: vec![action] });
-        self.add(from.into_iter().collect(), operation, &["file.base"]);
+        self.add(from.into_iter().collect(), operation, "file.base", name);
     }
 
     fn finish(mut self) -> pb::Definition {

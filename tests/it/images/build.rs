@@ -35,7 +35,7 @@ async fn both_builders_take_arguments_target_labels_context_and_ignore_files() {
         spec.target = Some("wanted".into());
         spec.args = vec![
             ("BASE".into(), "drydock-test/busybox".into()),
-            ("WORD".into(), "hello".into()),
+            ("WORD".into(), format!("hello from {}", shop.daemon.server)),
         ];
         spec.tags = vec![
             format!("{}:one", shop.daemon.server),
@@ -78,7 +78,9 @@ async fn both_builders_take_arguments_target_labels_context_and_ignore_files() {
             log.text()
         );
         assert!(
-            log.of(Stream::Stdout).iter().any(|line| line.ends_with("said hello")),
+            log.of(Stream::Stdout)
+                .iter()
+                .any(|line| line.contains("said hello from test-build")),
             "{}",
             log.text()
         );
@@ -225,7 +227,22 @@ async fn a_failing_build_names_line_instruction_and_reason() {
 
             the build at ci.yml:7:5 failed: Dockerfile: the Dockerfile cannot be empty
             "#),
-            Builder::Classic => insta::assert_snapshot!(table, @""),
+            Builder::Classic => insta::assert_snapshot!(table, @"
+            the build at ci.yml:7:5 failed: Dockerfile:4: `RUN echo one && echo two && exit 3` failed with exit code 3; its last lines:
+                one
+                two
+
+            the build at ci.yml:7:5 failed: Dockerfile:2: `COPY b.txt /` failed: COPY failed: file not found in build context or excluded by .dockerignore: stat b.txt: file does not exist (the context `.` has no such file; did you mean `a.txt`?)
+
+            the build at ci.yml:7:5 failed: Dockerfile:2: `COPY kept/ignored.txt /` failed: COPY failed: file not found in build context or excluded by .dockerignore: stat kept/ignored.txt: file does not exist (`.dockerignore` leaves it out)
+
+            the build at ci.yml:7:5 failed: Dockerfile:2: dockerfile parse error line 2: unknown instruction: RUNN; did you mean `RUN`?
+
+            the build at ci.yml:7:5 failed: Dockerfile:2: `RUN no-such-command` failed with exit code 127; its last lines:
+                /bin/sh: no-such-command: not found
+
+            the build at ci.yml:7:5 failed: Dockerfile: the Dockerfile (Dockerfile) cannot be empty
+            "),
         }
     }
 }
