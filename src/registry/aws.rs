@@ -108,7 +108,6 @@ pub(super) async fn credential(
         backoff: BackoffConfig::default(),
         max_retries: 1,
         retry_timeout: Duration::from_secs(5),
-        ..RetryConfig::default()
     };
     let chain = AmazonS3Builder::from_env()
         // A store is built only for its credentials; no bucket is ever asked.

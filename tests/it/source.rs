@@ -1,5 +1,8 @@
 //! Repositories over real servers: what is fetched, what is refused, and what the other side got to see.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;

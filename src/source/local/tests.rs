@@ -58,12 +58,9 @@ fn listed(tree: &dyn Tree) -> String {
         let mut text = String::new();
         let _ = entry.read_to_string(&mut text);
         let who = (header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap());
-        lines += &format!(
-            "{:o} {who:?} {path}{} {text}",
-            header.mode().unwrap(),
-            link.unwrap_or_default()
-        )
-        .trim_end();
+        let link = link.unwrap_or_default();
+        let line = format!("{:o} {who:?} {path}{link} {text}", header.mode().unwrap());
+        lines += line.trim_end();
         lines.push('\n');
     }
     lines
