@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use super::owner::Owner;
 use super::resolved::Resolved;
 use super::selection::{Selection, duration};
-use super::{Exit, Failed, block_on};
+use super::{Exit, Failed, block_on, plan};
 use crate::clock;
 use crate::config::DockerConfig;
 use crate::engine::{self, Bounds, Ground, Hands, Keep, Run, Settings, WorkspaceMode};
@@ -43,6 +43,9 @@ pub struct Args {
     /// End the pipeline after this long, e.g. 20m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Run nothing, show what would run (as `drydock plan`)
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     /// How the run is shown [default: pretty on a terminal, else plain]
     #[arg(short, long, value_enum)]
     output: Option<OutputArg>,
@@ -79,6 +82,15 @@ enum OutputArg {
 
 pub fn run(args: &Args) -> Result<Exit, Failed> {
     let resolved = args.selection.resolve()?;
+    if args.dry_run {
+        let output = match args.output {
+            Some(OutputArg::Json) => plan::Output::Json,
+            Some(OutputArg::Plain) => plan::Output::Plain,
+            Some(OutputArg::Pretty) | None if args.no_color => plan::Output::Plain,
+            Some(OutputArg::Pretty) | None => plan::Output::Pretty,
+        };
+        return plan::show(&resolved, output);
+    }
     if resolved.plans().is_empty() {
         for workflow in resolved.seen() {
             anstream::eprintln!("not run: {} ({}): {}", workflow.name, workflow.file, workflow.reason);

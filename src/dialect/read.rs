@@ -213,7 +213,7 @@ pub struct Many<T> {
 
 impl<T: Read> Read for Many<T> {
     fn takes() -> String {
-        format!("a list; each item is {}", T::takes())
+        format!("a list, each item {}", T::takes())
     }
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -259,7 +259,7 @@ pub struct NamedEntry<T> {
 
 impl<T: Read> Read for Named<T> {
     fn takes() -> String {
-        format!("a mapping; each value is {}", T::takes())
+        format!("a mapping, each value {}", T::takes())
     }
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -308,7 +308,7 @@ pub enum ShortOr<S, M> {
 
 impl<S: Read, M: Read> Read for ShortOr<S, M> {
     fn takes() -> String {
-        format!("{}, or {}", S::takes(), M::takes())
+        format!("{} or {}", S::takes(), M::takes())
     }
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {

@@ -249,9 +249,17 @@ impl Seer<'_> {
             }
         }
         let values = || {
-            self.with_facts(JobResult::Success, &IndexMap::new(), |scope| {
+            let mut values = self.with_facts(JobResult::Success, &IndexMap::new(), |scope| {
                 condition.expr.explain(scope)
-            })
+            });
+            // How its needs ended is not known; what was assumed above is nobody's value.
+            let is_status = |what: &str| {
+                STATUS
+                    .iter()
+                    .any(|status| what.to_ascii_lowercase().starts_with(status))
+            };
+            values.retain(|(what, _)| !is_status(what));
+            values
         };
         let with_values = |text: String| Reason {
             values: values(),

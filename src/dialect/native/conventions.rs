@@ -59,7 +59,7 @@ impl Conventions for Native {
         Some(match name.to_ascii_lowercase().as_str() {
             "event" => event(trigger),
             "repo" => repo(trigger),
-            "branch" => text(trigger.event.branch()),
+            "branch" => text(branch(&trigger.event)),
             "tag" => text(trigger.event.tag()),
             "sha" => text(Some(trigger.commit.as_str())),
             "pipeline" => Value::object([("number", Value::Number(facts.pipeline as f64))]),
@@ -98,7 +98,7 @@ impl Conventions for Native {
         set("DRYDOCK_EVENT", trigger.event.kind());
         set("DRYDOCK_REF", &trigger.git_ref);
         set("DRYDOCK_SHA", trigger.commit.as_str());
-        set("DRYDOCK_BRANCH", trigger.event.branch().unwrap_or_default());
+        set("DRYDOCK_BRANCH", branch(&trigger.event).unwrap_or_default());
         set("DRYDOCK_TAG", trigger.event.tag().unwrap_or_default());
         set("DRYDOCK_ACTOR", &trigger.actor);
         set("DRYDOCK_PIPELINE", &facts.pipeline.to_string());
@@ -107,6 +107,7 @@ impl Conventions for Native {
         if let Event::PullRequest(request) = &trigger.event {
             set("DRYDOCK_PULL_REQUEST", &request.number.to_string());
             set("DRYDOCK_SOURCE_BRANCH", &request.source_branch);
+            set("DRYDOCK_TARGET_BRANCH", &request.target_branch);
         }
         let built: Vec<(&JobKey, &str)> = facts
             .needs
@@ -144,6 +145,15 @@ impl Conventions for Native {
             }
         }
         after
+    }
+}
+
+/// The branch that the commit is on. A pull request's commit is on none of this repository's yet: were it the target,
+/// `if: branch == 'main'` would publish what nobody has merged.
+fn branch(event: &Event) -> Option<&str> {
+    match event {
+        Event::PullRequest(_) => None,
+        Event::Push { .. } | Event::Tag { .. } | Event::Schedule { .. } | Event::Manual { .. } => event.branch(),
     }
 }
 

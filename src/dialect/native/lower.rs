@@ -13,8 +13,9 @@ use super::mistakes;
 use super::model::{self, File};
 use super::names;
 use super::scope::{Around, Axes, Outline, Place, Scope};
-use crate::diag::{Diagnostic, Origin, Sources, Span};
+use crate::diag::{Diagnostic, Origin, Sources, Span, closest};
 use crate::dialect::read::{Named, NamedEntry, OneOrMany, Reader, ShortOr, Text};
+use crate::dialect::yaml::Node;
 use crate::expr::{Expr, ExprError, ExprErrorKind, Reads, Template};
 use crate::plan::{Condition, Env, Group, JobKey, OnFailure, Plan, PlanBuilder, cycle};
 
@@ -144,18 +145,18 @@ impl Lower<'_, '_, '_> {
                     self.report(mistakes::unknown_need(&entry.key, &need.value, need.span(), &ids));
                 }
             }
-            edges.push((JobKey::new(&entry.key), needs.into_iter().map(|(_, key)| key).collect()));
+            let pushed = pushed(entry).filter(|image| ids.contains(&&*image.value));
+            let mut keys: Vec<JobKey> = needs.into_iter().map(|(_, key)| key).collect();
+            keys.extend(pushed.map(|image| JobKey::new(&image.value)));
+            edges.push((JobKey::new(&entry.key), keys));
         }
         // Each circle is told once; taking one of its edges out shows the next.
         while let Some(circle) = cycle(&edges) {
             let place = |from: &JobKey, to: &JobKey| {
                 let entry = jobs.entries.iter().find(|entry| *entry.key == *from.as_str())?;
-                let needs = entry.value.needs.as_ref()?;
-                needs
-                    .items
-                    .iter()
-                    .find(|need| *need.value == *to.as_str())
-                    .map(Text::span)
+                let needs = entry.value.needs.iter().flat_map(|needs| &needs.items);
+                let mut needs = needs.chain(pushed(entry));
+                needs.find(|need| *need.value == *to.as_str()).map(Text::span)
             };
             let steps: Vec<(&JobKey, &JobKey)> = circle.iter().zip(&circle[1..]).collect();
             let Some((from, to)) = steps.last() else { break };
@@ -346,12 +347,31 @@ impl Lower<'_, '_, '_> {
     }
 }
 
+/// Whether a mapping has one of these keys, or one that somebody may have meant to be one of them.
+fn may_mean(node: &Node, keys: &[&str]) -> bool {
+    let entries = node.entries().unwrap_or_default();
+    let habits = ["run", "script", "uses", "commands", "command"];
+    entries
+        .iter()
+        .any(|entry| closest(&entry.key, keys).is_some() || habits.contains(&&*entry.key))
+}
+
+/// What `push` names as the jobs that built: they are needed without saying so.
+fn pushed(entry: &NamedEntry<model::Job>) -> impl Iterator<Item = &Text> {
+    let pushes = entry.value.push.iter().flat_map(|pushes| &pushes.items);
+    let images = pushes.filter_map(|push| match push {
+        ShortOr::Short(_) => None,
+        ShortOr::Full(full) => full.image.as_ref(),
+    });
+    images.filter(|image| image.value != entry.key)
+}
+
 /// What the file calls a job around an expression.
 fn around<'a>(entry: &'a NamedEntry<model::Job>, axes: Axes<'a>) -> Around<'a> {
     let needs = entry.value.needs.iter().flat_map(|needs| &needs.items);
     Around {
         job: &entry.key,
-        needs: needs.map(|need| &*need.value).collect(),
+        needs: needs.chain(pushed(entry)).map(|need| &*need.value).collect(),
         axes,
         steps: vec![],
         later_steps: vec![],

@@ -328,6 +328,15 @@ pub(super) fn axis_kind(name: &str, what: &str, at: Span) -> Diagnostic {
     .help(format!("write `{name}: [a, b]`"))
 }
 
+pub(super) fn matrix_text(at: Span) -> Diagnostic {
+    Diagnostic::error(
+        "matrix",
+        "`matrix` takes a mapping from axes to lists, or one expression that gives it",
+    )
+    .at(at, "neither")
+    .help("write `matrix: { node: [22, 24] }`")
+}
+
 pub(super) fn no_members(at: Span) -> Diagnostic {
     Diagnostic::error("matrix", "the matrix has no member, so that the job would never run")
         .at(at, "nothing left")
@@ -363,11 +372,14 @@ pub(super) fn push_of_unbuilt(job: &str, image: &str, at: Span, builders: &[&str
     }
 }
 
-pub(super) fn push_without_need(job: &str, image: &str, at: Span) -> Diagnostic {
-    let what = format!("job `{job}` pushes what `{image}` built, but does not need it");
-    Diagnostic::error("push-image", what)
-        .at(at, "may not be built yet")
-        .help(format!("add `{image}` to its `needs`"))
+pub(super) fn push_of_unknown(job: &str, image: &str, at: Span, builders: &[&str]) -> Diagnostic {
+    let what = format!("job `{job}` pushes `{image}`, which is no job of this file");
+    or_list(
+        Diagnostic::error("push-image", what).at(at, "no such job"),
+        image,
+        builders,
+        "jobs that build",
+    )
 }
 
 pub(super) fn push_of_what(job: &str, at: Span, builders: &[&str]) -> Diagnostic {
@@ -482,13 +494,21 @@ pub(super) fn secret_in_condition(at: Span) -> Diagnostic {
 }
 
 /// Text that somebody outside of the file chooses would become part of a script.
+/// `variable`: the one that holds it already.
 pub(super) fn spliced(reads: &str, variable: Option<&str>, at: Span) -> Diagnostic {
     let what = format!("`{reads}` would become part of the script's text, where whoever chooses it could run commands");
     let found = Diagnostic::error("script-injection", what).at(at, "not in a script");
-    match variable {
-        Some(variable) => found.help(format!("write \"${variable}\", the variable that holds it")),
-        None => found.help(format!(
-            "give it to the step as a variable, env: {{ VALUE: \"${{{{ {reads} }}}}\" }}, and write \"$VALUE\""
-        )),
+    if let Some(variable) = variable {
+        return found.help(format!("write \"${variable}\", the variable that holds it"));
     }
+    let last = reads.rsplit('.').next().unwrap_or_default();
+    let fits = last != reads && last.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let name = if fits {
+        last.to_ascii_uppercase()
+    } else {
+        "VALUE".to_owned()
+    };
+    found.help(format!(
+        "hand it to the step as a variable, `env: {{ {name}: \"${{{{ {reads} }}}}\" }}`, and write \"${name}\""
+    ))
 }

@@ -351,7 +351,7 @@ record! {
 record! {
     /// A push of one image under one or more tags. Every text may hold expressions.
     pub struct Push = "`push`" {
-        /// The id of the job that built it, or an image's name; left out: what this job, or the one job it needs, built.
+        /// The id of the job that built it (it is needed without saying so), or an image's name; left out: what this job, or the one job it needs, built.
         image: Text,
         /// Repository with registry, without tag: `registry.example.com/team/web`.
         #[schemars(required)]

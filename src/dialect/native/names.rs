@@ -45,9 +45,6 @@ pub(super) fn image_problem(text: &str) -> Option<&'static str> {
     if text.chars().any(char::is_whitespace) {
         return Some("it holds a blank");
     }
-    if text.contains("://") {
-        return Some("it is a web address; leave `https://` out");
-    }
     let (name, digest) = match text.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (text, None),
@@ -68,6 +65,9 @@ pub(super) fn image_problem(text: &str) -> Option<&'static str> {
 
 /// What is wrong with `registry/team/name`, if anything.
 pub(super) fn repository_problem(name: &str) -> Option<&'static str> {
+    if name.contains("://") {
+        return Some("it is a web address; leave `https://` out");
+    }
     let mut parts: Vec<&str> = name.split('/').collect();
     let is_host = |part: &str| {
         part == "localhost" || part.contains(['.', ':']) || part.bytes().any(|byte| byte.is_ascii_uppercase())

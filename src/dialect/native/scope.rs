@@ -256,6 +256,7 @@ impl Scope<'_> {
             ("event", ["ref"]) => Some("DRYDOCK_REF"),
             ("event", ["actor"]) => Some("DRYDOCK_ACTOR"),
             ("event", ["source_branch"]) => Some("DRYDOCK_SOURCE_BRANCH"),
+            ("event", ["target_branch"]) => Some("DRYDOCK_TARGET_BRANCH"),
             ("env", [_]) => path.first().copied(),
             _ => None,
         };

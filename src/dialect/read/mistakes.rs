@@ -15,7 +15,7 @@ pub(super) fn unknown_key(what: &str, key: &str, at: Span, known: &[&str], hint:
 pub(super) fn wrong_kind(key: &str, node: &Node, takes: &str) -> Diagnostic {
     let what = match key {
         "" => format!("{} stands where {takes} is wanted", node.what()),
-        key => format!("`{key}` takes {takes}, not {}", node.what()),
+        key => format!("`{key}` is {}, but takes {takes}", node.what()),
     };
     with_alias(
         Diagnostic::error("wrong-type", what).at(node.head, format!("{} here", node.what())),

@@ -102,7 +102,7 @@ fn told(error: &ScanError) -> (String, Option<&'static str>) {
             "close the brace, or put quotes around the text",
         ),
         ErrorKind::UnexpectedCharacter { character } => (
-            format!("no value can begin with `{character}`"),
+            format!("no value can begin with `{}`", character.escape_default()),
             Some("put quotes around the text"),
         ),
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => say(

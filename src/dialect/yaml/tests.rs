@@ -254,7 +254,7 @@ fn text_that_is_not_yaml_is_explained_in_a_users_words() {
       |
       = help: put quotes around the text
 
-    error[yaml]: no value can begin with `␀`
+    error[yaml]: no value can begin with `\u{0}`
      --> ci.yml:1:1
       |
     1 | ␀

@@ -250,7 +250,7 @@ impl Lower<'_, '_, '_> {
                 .filter(|id| around.needs.contains(id))
                 .collect();
             return match needed.as_slice() {
-                [one] => self.built_by(entry, one, at, around),
+                [one] => self.built_by(entry, one, at),
                 _ => {
                     let choice = if needed.is_empty() { &builders } else { &needed };
                     self.report(mistakes::push_of_what(&entry.key, at, choice));
@@ -259,23 +259,22 @@ impl Lower<'_, '_, '_> {
             };
         };
         if self.scope.jobs.iter().any(|job| job.id == &*text.value) {
-            return self.built_by(entry, &text.value, text.span(), around);
+            return self.built_by(entry, &text.value, text.span());
         }
         let looks_like_a_job = names::is_id(&text.value) && closest(&text.value, &builders).is_some();
         if looks_like_a_job {
-            self.report(mistakes::unknown_need(&entry.key, &text.value, text.span(), &builders));
+            self.report(mistakes::push_of_unknown(
+                &entry.key,
+                &text.value,
+                text.span(),
+                &builders,
+            ));
             return None;
         }
         Some(PushedImage::Named(self.image(text, Place::BuildOrPush, around)))
     }
 
-    fn built_by(
-        &mut self,
-        entry: &NamedEntry<model::Job>,
-        id: &str,
-        at: Span,
-        around: &Around<'_>,
-    ) -> Option<PushedImage> {
+    fn built_by(&mut self, entry: &NamedEntry<model::Job>, id: &str, at: Span) -> Option<PushedImage> {
         let job = self.scope.jobs.iter().find(|job| job.id == id)?;
         let own = *entry.key == *id;
         if !job.builds {
@@ -287,8 +286,6 @@ impl Lower<'_, '_, '_> {
                 .map(|job| job.id)
                 .collect();
             self.report(mistakes::push_of_unbuilt(&entry.key, id, at, &builders));
-        } else if !own && !around.needs.contains(&id) {
-            self.report(mistakes::push_without_need(&entry.key, id, at));
         } else if let (false, Some(matrix)) = (own, job.matrix) {
             self.report(mistakes::push_of_matrix(&entry.key, id, at, matrix));
         }

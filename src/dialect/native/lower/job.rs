@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{Lower, around};
+use super::{Lower, around, pushed};
 use crate::dialect::native::model;
 use crate::dialect::native::scope::{Around, Place};
 use crate::dialect::native::{mistakes, names};
@@ -72,7 +72,7 @@ impl Lower<'_, '_, '_> {
         Job {
             key: JobKey::new(&entry.key),
             name,
-            needs: self.needs_of(job),
+            needs: self.needs_of(entry),
             run_if,
             matrix,
             image,
@@ -90,9 +90,10 @@ impl Lower<'_, '_, '_> {
     }
 
     /// What it needs, each job once; names that are no jobs were told before.
-    fn needs_of(&self, job: &model::Job) -> Vec<JobKey> {
+    fn needs_of(&self, entry: &NamedEntry<model::Job>) -> Vec<JobKey> {
         let mut needs: Vec<JobKey> = vec![];
-        for need in job.needs.iter().flat_map(|needs| &needs.items) {
+        let written = entry.value.needs.iter().flat_map(|needs| &needs.items);
+        for need in written.chain(pushed(entry)) {
             let key = JobKey::new(&need.value);
             if !needs.contains(&key) && self.scope.jobs.iter().any(|other| other.id == &*need.value) {
                 needs.push(key);
@@ -133,11 +134,8 @@ impl Lower<'_, '_, '_> {
                     self.report(mistakes::does_nothing(&entry.key, steps.node.head));
                 }
             }
-            // A `steps` that could not be read was told already.
-            (None, None)
-                if job.node.get("steps").is_some()
-                    || job.node.get("build").is_some()
-                    || job.node.get("push").is_some() => {}
+            // One that could not be read, or that is misspelt, was told already.
+            (None, None) if super::may_mean(&job.node, &["steps", "build", "push"]) => {}
             (None, None) => self.report(mistakes::does_nothing(&entry.key, entry.key_span)),
         }
     }

@@ -52,7 +52,7 @@ impl Lower<'_, '_, '_> {
             ShortOr::Short(text) => {
                 let template = self.template(text, Place::Matrix, around);
                 if template.as_expression().is_none() {
-                    self.report(mistakes::axis_kind("matrix", "text", text.span()));
+                    self.report(mistakes::matrix_text(text.span()));
                 }
                 Matrix {
                     whole: Some(template),
@@ -109,6 +109,8 @@ impl Lower<'_, '_, '_> {
             origin: self.origin(full.node.head),
         };
         match matrix.members() {
+            // An axis that was complained of is not there, so that nothing can be said of the rest.
+            Some(_) if matrix.axes.len() < full.axes.len() => {}
             Some(members) if members.is_empty() => self.report(mistakes::no_members(full.node.head)),
             Some(members) if members.len() > INSTANCES_MAX => {
                 self.report(mistakes::too_many_members(members.len(), INSTANCES_MAX, full.node.head));

@@ -247,7 +247,11 @@ impl Lower<'_, '_, '_> {
             .year(Year::Disallowed)
             .build();
         if let Err(error) = parser.parse(&cron.value) {
-            self.report(mistakes::cron(&cron.value, &error.to_string(), cron.span()));
+            self.report(mistakes::cron(
+                &cron.value,
+                error.to_string().trim_end_matches('.'),
+                cron.span(),
+            ));
         }
         if let Some(zone) = time_zone
             && is_no_time_zone(&zone.value)

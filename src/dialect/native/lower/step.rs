@@ -118,6 +118,7 @@ impl Lower<'_, '_, '_> {
             Some(entry.key_span)
         };
         match (place("run"), place("image")) {
+            (None, None) if super::may_mean(&step.node, &["run", "image"]) => {}
             (None, None) => self.report(mistakes::step_does_nothing(step.node.head)),
             (Some(run), _) => {
                 for key in ["entrypoint", "args"] {
