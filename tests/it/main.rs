@@ -8,6 +8,7 @@ mod examples;
 mod expr;
 mod harness;
 mod images;
+mod init;
 mod run;
 mod source;
 mod support;
