@@ -192,7 +192,9 @@ async fn play(jobs: Vec<Job>) -> Played {
 /// Runs the jobs one at a time; asks for a stop when the step of that name starts.
 async fn play_with(jobs: Vec<Job>, stop_at: Option<&'static str>) -> Played {
     let mut builder = PlanBuilder::default();
-    jobs.into_iter().for_each(|job| drop(builder.job(job)));
+    for job in jobs {
+        builder.job(job);
+    }
     let plan = builder
         .finish(Plan::empty("web", "ci.yml", "small", &Small))
         .expect("a sound plan");
