@@ -110,6 +110,7 @@ pub struct At<T> {
 
 impl<T> At<T> {
     /// What is drawn when it is wrong.
+    #[expect(clippy::misnamed_getters, reason = "what people are shown is the head")]
     pub fn span(&self) -> Span {
         self.node.head
     }

@@ -50,6 +50,7 @@ pub struct Gave {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum Input {
     Begin,
     Ended {

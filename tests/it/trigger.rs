@@ -12,7 +12,6 @@ use axum::{Json, Router};
 use drydock::event::ForgeKind;
 use drydock::forge::{Connection, forge};
 use drydock::secret::Secret;
-use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,7 +28,7 @@ async fn receive(
     let connection = Connection::new("http://forge.invalid", None).expect("an address");
     let forge = forge(kind, connection);
     let read = forge
-        .verify(&headers, &body, &[&Secret::new(secret)], Timestamp::now())
+        .verify(&headers, &body, &[&Secret::new(secret)], drydock::clock::system().now())
         .and_then(|_| forge.parse(&headers, &body));
     match read {
         Ok(understood) => (

@@ -92,7 +92,7 @@ pub(super) fn repository_problem(name: &str) -> Option<&'static str> {
     {
         return Some("names of images are lower case");
     }
-    (!parts.iter().all(|part| fine(&part)))
+    (!parts.iter().all(fine))
         .then_some("a part of its name is empty or holds a character that is not allowed")
 }
 
