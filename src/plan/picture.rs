@@ -15,7 +15,7 @@ use super::{
 };
 use crate::event::Trigger;
 use crate::expr::hash_files::Files;
-use crate::expr::{Template, Value};
+use crate::expr::{STATUS, Template, Value};
 
 pub use draw::{Paper, draw};
 
