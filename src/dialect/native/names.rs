@@ -92,8 +92,7 @@ pub(super) fn repository_problem(name: &str) -> Option<&'static str> {
     {
         return Some("names of images are lower case");
     }
-    (!parts.iter().all(fine))
-        .then_some("a part of its name is empty or holds a character that is not allowed")
+    (!parts.iter().all(fine)).then_some("a part of its name is empty or holds a character that is not allowed")
 }
 
 /// `name:tag` in two; a registry's port is no tag. Expressions may stand in either.

@@ -266,7 +266,16 @@ mod tests {
             ..BuildInfo::default()
         };
         assert_eq!(output.take(&pull), []);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        System "Step 1/2 : FROM x"
+        System " ---> 123"
+        System "Step 2/2 : RUN make"
+        System " ---> Running in 45"
+        Stdout "half line"
+        Stdout "out"
+        Stderr "err"
+        Stdout "10%\r100%"
+        "#);
         let failure = output.failure("non-zero code: 1".into());
         assert_eq!(
             (failure.instruction.as_deref(), failure.last_lines.len()),

@@ -233,6 +233,12 @@ mod tests {
             missing_folder("srcs", &paths(&["src/a/b", "x"])),
             missing_folder("other", &paths(&["x"])),
         ];
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        there is no `Dockerfle`; did you mean `Dockerfile`?
+        there is no `Dockerfile`; there is: docker/web.Dockerfile, docker/Containerfile
+        there is no `Dockerfile`, nor any other Dockerfile (is it committed?)
+        the context `srcs` does not exist; did you mean `src`?
+        the context `other` does not exist, or no file in it is committed
+        ");
     }
 }

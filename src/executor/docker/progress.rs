@@ -334,7 +334,21 @@ mod tests {
                 ..StatusResponse::default()
             },
         );
-        insta::assert_snapshot!(text, @"");
-        insta::assert_debug_snapshot!(progress.failed(), @"");
+        insta::assert_snapshot!(text, @"System #1 [1/2] FROM x y\nSystem #1 0123456789ab 2.9 MiB\nSystem #1 done in 2.0 s\nSystem #2 [2/2] RUN later\nStdout #2 one\nStdout #2 two\nStdout #2 10%\r50%\r100%\nStdout #2 last\nStderr #2 err\nSystem #2 failed: exit code: 2\nSystem #3 [3/3] COPY\nSystem #3 cached");
+        insta::assert_debug_snapshot!(progress.failed(), @r#"
+        Some(
+            FailedVertex {
+                name: "[2/2] RUN later",
+                error: "exit code: 2",
+                last_lines: [
+                    "one",
+                    "two",
+                    "100%",
+                    "last",
+                    "err",
+                ],
+            },
+        )
+        "#);
     }
 }

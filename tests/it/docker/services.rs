@@ -94,12 +94,11 @@ async fn a_service_that_is_not_ready_is_said_why_with_its_last_lines() {
         return;
     };
     let died = refusal(&rig, |db| {
-        db.command = shell("for n in $(seq 30); do echo line $n; done; echo no licence >&2; exit 3");
+        db.command = shell("for n in $(seq 30); do echo line $n; done; echo no licence; exit 3");
         db.ready = Some("false".into());
     });
-    insta::assert_snapshot!(died.await, @"
+    insta::assert_snapshot!(died.await, @r"
     service `db`, asked for at ci.yml:7:5, did not become ready: it ended with status 3; its last lines:
-      line 11
       line 12
       line 13
       line 14
@@ -119,6 +118,7 @@ async fn a_service_that_is_not_ready_is_said_why_with_its_last_lines() {
       line 28
       line 29
       line 30
+      no licence
     ");
     let never = refusal(&rig, |db| {
         db.command = shell("echo waiting for a licence; sleep 600");
