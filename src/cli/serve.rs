@@ -90,7 +90,6 @@ async fn serve(config: Arc<Config>) -> Result<Exit, Failed> {
     })?;
     let address = format!("http://{}", reachable(listening.address));
     places.write(ADDRESS_FILE, &address)?;
-    anstream::println!("drydock {} listens on {address}", env!("CARGO_PKG_VERSION"));
     anstream::println!("data: {}", config.data_dir.display());
     hand_out_tokens(&*store, &places).await?;
 
@@ -98,6 +97,8 @@ async fn serve(config: Arc<Config>) -> Result<Exit, Failed> {
     let router = server::app(App::new(pipelines.clone(), stop.clone()));
     let serving = tokio::spawn(listening.serve(router, config.server.connections_max, stop.clone()));
     let signals = tokio::spawn(tools::stop_on_signals(stop.clone()));
+    // The last line of the start: whoever waits for it can connect.
+    anstream::println!("drydock {} listens on {address}", env!("CARGO_PKG_VERSION"));
     let ran = pipelines.run(stop.clone()).await;
     stop.ask();
     let _ = serving.await;
