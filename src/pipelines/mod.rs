@@ -18,9 +18,6 @@ mod runner;
 mod vault;
 mod words;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
