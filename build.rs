@@ -4,7 +4,17 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 8] = ["answer", "main", "oom", "probe", "start", "supervise", "sys", "wire"];
+const SOURCES: [&str; 9] = [
+    "answer",
+    "main",
+    "oom",
+    "probe",
+    "start",
+    "supervise",
+    "sys",
+    "unpack",
+    "wire",
+];
 
 fn main() {
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));

@@ -122,7 +122,14 @@ impl Answers {
         while self.written < self.held.len() && !self.is_closed {
             match sys::write_some(&self.to, &self.held[self.written..]) {
                 Ok(count) => self.written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A reader that is always a little behind: what it has taken goes all the same.
+                    if self.written >= HELD_BYTES_MAX {
+                        self.held.drain(..self.written);
+                        self.written = 0;
+                    }
+                    return;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The daemon is gone and takes this container along; the step itself need not fail for it.
                 Err(_) => self.is_closed = true,

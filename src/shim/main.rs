@@ -10,6 +10,7 @@ mod probe;
 mod start;
 mod supervise;
 mod sys;
+mod unpack;
 #[allow(
     dead_code,
     reason = "the server's half of the protocol; the library compiles the same file"

@@ -10,6 +10,7 @@ use crate::answer::Answers;
 use crate::oom;
 use crate::start::{self, Started};
 use crate::sys::{self, Death, PollFd, Reaped, Usage};
+use crate::unpack::Unpacker;
 use crate::wire::{Body, COMMAND_BYTES_MAX, Command, Ended, How, PROTOCOL, Run, Stream, Unframed, Unframer};
 
 /// A step whose program has ended is over when its pipes were silent for so long (a process that it left running may
@@ -45,6 +46,8 @@ struct Supervisor {
     /// Pipes that processes of ended steps still hold.
     late: Vec<Pipe>,
     last_step: u32,
+    /// A tar on its way, or what was wrong with it: the rest of it is passed over then.
+    unpacking: Option<Result<Unpacker, String>>,
     /// Exit with this once nothing runs.
     leaving: Option<u8>,
     buffer: Vec<u8>,
@@ -109,6 +112,7 @@ impl Supervisor {
             step: None,
             late: Vec::new(),
             last_step: 0,
+            unpacking: None,
             leaving: None,
             buffer: vec![0; READ_BYTES],
         })
@@ -214,8 +218,26 @@ impl Supervisor {
                     }
                 }
                 Some(Command::Shutdown { grace_ms }) => self.leave(0, Duration::from_millis(grace_ms)),
+                Some(Command::Unpack { into, piece }) => self.unpack(&into, &piece),
+                Some(Command::UnpackEnd) => {
+                    let ended = self
+                        .unpacking
+                        .take()
+                        .map(|unpacking| unpacking.and_then(Unpacker::finish));
+                    let trouble = ended.unwrap_or_else(|| Err("there was nothing to unpack".into())).err();
+                    self.answers.say(0, Body::Unpacked { trouble });
+                }
                 None => self.refuse(0, "a command that is damaged, too long or of another protocol"),
             }
+        }
+    }
+
+    fn unpack(&mut self, into: &str, piece: &[u8]) {
+        let unpacking = self.unpacking.get_or_insert_with(|| Ok(Unpacker::new(into)));
+        if let Ok(unpacker) = unpacking
+            && let Err(trouble) = unpacker.push(piece)
+        {
+            *unpacking = Err(trouble);
         }
     }
 

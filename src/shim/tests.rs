@@ -138,6 +138,11 @@ fn every_command_survives_the_wire() {
             grace_ms: 10_000,
         },
         Command::Shutdown { grace_ms: 0 },
+        Command::Unpack {
+            into: "/workspace".into(),
+            piece: vec![0, 10, 255],
+        },
+        Command::UnpackEnd,
     ];
     for command in commands {
         let frames = frames_of(&command.encode(), COMMAND_BYTES_MAX);
@@ -175,6 +180,10 @@ fn every_frame_survives_the_wire() {
             bytes: b"a=b\n".to_vec(),
         },
         Body::Refused { why: "no".into() },
+        Body::Unpacked { trouble: None },
+        Body::Unpacked {
+            trouble: Some("no".into()),
+        },
     ];
     let states = [
         FileState::Whole,

@@ -186,6 +186,12 @@ pub enum Command {
     Shutdown {
         grace_ms: u64,
     },
+    /// The next piece of a plain tar for the folder `into`. Several make one tar; `Unpacked` answers its end.
+    Unpack {
+        into: String,
+        piece: Vec<u8>,
+    },
+    UnpackEnd,
 }
 
 /// One step. Numbers must rise; a number that the shim has seen is not run again, so that a server that does not know
@@ -267,6 +273,10 @@ pub enum Body {
     },
     /// The last of a step, but for late output.
     Ended(Ended),
+    /// A tar is unpacked whole; else why not.
+    Unpacked {
+        trouble: Option<String>,
+    },
     /// A command was not understood or not obeyed.
     Refused {
         why: String,
@@ -369,6 +379,12 @@ impl Command {
                 to.u8(3);
                 to.u64(*grace_ms);
             }
+            Command::Unpack { into, piece } => {
+                to.u8(4);
+                to.text(into);
+                to.bytes(piece);
+            }
+            Command::UnpackEnd => to.u8(5),
         }
         to.framed()
     }
@@ -405,6 +421,11 @@ impl Command {
                 grace_ms: from.u64()?,
             },
             3 => Command::Shutdown { grace_ms: from.u64()? },
+            4 => Command::Unpack {
+                into: from.text()?,
+                piece: from.bytes()?.to_vec(),
+            },
+            5 => Command::UnpackEnd,
             _ => return None,
         };
         from.is_at_end().then_some(command)
@@ -485,6 +506,10 @@ impl Frame {
                 to.u8(8);
                 to.text(cut(why));
             }
+            Body::Unpacked { trouble } => {
+                to.u8(9);
+                to.list(trouble.as_slice(), |to, why| to.text(cut(why)));
+            }
         }
         to.framed_into(out);
     }
@@ -538,6 +563,9 @@ impl Frame {
                 took_ms: from.u64()?,
             }),
             8 => Body::Refused { why: from.text()? },
+            9 => Body::Unpacked {
+                trouble: from.list(Reader::text)?.pop(),
+            },
             _ => return None,
         };
         from.is_at_end().then_some(Frame { step, seq, at_ms, body })

@@ -1,5 +1,6 @@
 //! A container whose PID 1 is the shim, and the line to it: commands in, frames out.
 
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOp
 use bytes::Bytes;
 use futures_util::{Stream as Incoming, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::call::{self, Said};
@@ -175,6 +177,32 @@ impl Attached {
         }
     }
 
+    /// Unpacks a plain tar into a folder of the container, by the shim: no engine and no user's program takes part.
+    /// The inner `Err` is what the shim says is wrong with the files.
+    pub async fn unpack(
+        &mut self,
+        into: &str,
+        mut pieces: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Result<Result<(), String>, Lost> {
+        while let Some(piece) = pieces.recv().await {
+            // Whoever writes the tar tells what is wrong with it; half a tar is refused.
+            let Ok(piece) = piece else { break };
+            let command = Command::Unpack {
+                into: into.to_owned(),
+                piece: piece.into(),
+            };
+            send(&mut self.input, &command.encode()).await.map_err(Lost::Broken)?;
+        }
+        send(&mut self.input, &Command::UnpackEnd.encode())
+            .await
+            .map_err(Lost::Broken)?;
+        match self.frames.next().await.map_err(Lost::Broken)?.body {
+            Body::Unpacked { trouble: None } => Ok(Ok(())),
+            Body::Unpacked { trouble: Some(why) } => Ok(Err(why)),
+            other => Err(Lost::Broken(format!("the job runtime answers {other:?} to files"))),
+        }
+    }
+
     /// Runs one step to its end. `Err` is why the line broke, or that nothing is heard any more.
     pub async fn run(&mut self, run: Run, logs: &dyn LogSink, stop: &Stop) -> Result<Ending, Lost> {
         let number = run.step;
@@ -243,7 +271,7 @@ impl Attached {
                     return Ok(Ending { ended, files });
                 }
                 Body::Refused { why } => return Err(Lost::Broken(format!("the job runtime refuses: {why}"))),
-                Body::Ready { .. } | Body::Started { .. } | Body::Ended(_) => {}
+                Body::Ready { .. } | Body::Started { .. } | Body::Ended(_) | Body::Unpacked { .. } => {}
             }
         }
     }
@@ -263,6 +291,15 @@ pub enum Lost {
     Broken(String),
     /// The step should be over, but nothing is heard.
     Silent,
+}
+
+impl Lost {
+    pub fn in_words(self) -> String {
+        match self {
+            Lost::Broken(why) => why,
+            Lost::Silent => "the job runtime is silent".into(),
+        }
+    }
 }
 
 async fn send(input: &mut Pin<Box<dyn AsyncWrite + Send>>, bytes: &[u8]) -> Result<(), String> {

@@ -27,8 +27,6 @@ pub enum Role {
     Service(usize),
     /// A step with its own image.
     Step(u32),
-    /// The container that is never started and through which the workspace is filled.
-    Files,
     Workspace,
     /// A network kept ready; which job uses it is told by the containers on it.
     Network,
@@ -40,7 +38,6 @@ impl Role {
             Role::Job => "job",
             Role::Service(_) => "service",
             Role::Step(_) => "step",
-            Role::Files => "files",
             Role::Workspace => "workspace",
             Role::Network => "network",
         }
@@ -65,7 +62,7 @@ pub fn name(place: &Place, role: &Role) -> String {
         Role::Job => job,
         Role::Service(number) => format!("{job}-service-{number}"),
         Role::Step(number) => format!("{job}-step-{number}"),
-        Role::Files | Role::Workspace | Role::Network => format!("{job}-{}", role.word()),
+        Role::Workspace | Role::Network => format!("{job}-{}", role.word()),
     }
 }
 
@@ -113,13 +110,12 @@ mod tests {
             job: "unit.3".into(),
             attempt: 2,
         };
-        let roles = [Role::Job, Role::Service(0), Role::Step(4), Role::Files, Role::Workspace];
+        let roles = [Role::Job, Role::Service(0), Role::Step(4), Role::Workspace];
         let names: Vec<String> = roles.iter().map(|role| name(&place, role)).collect();
         insta::assert_snapshot!(names.join("\n"), @"
         drydock-d14f6685-12-unit.3-2
         drydock-d14f6685-12-unit.3-2-service-0
         drydock-d14f6685-12-unit.3-2-step-4
-        drydock-d14f6685-12-unit.3-2-files
         drydock-d14f6685-12-unit.3-2-workspace
         ");
         for name in names {

@@ -36,6 +36,8 @@ struct Kept {
     wanted: usize,
     /// Being made right now to stand ready.
     coming: usize,
+    /// Whether one that is given back goes at once.
+    is_ending: bool,
 }
 
 impl Networks {
@@ -63,6 +65,7 @@ impl Networks {
         let missing = {
             let mut kept = self.kept();
             kept.wanted = count.min(KEPT_MAX);
+            kept.is_ending = false;
             let missing = kept.wanted.saturating_sub(kept.ready.len() + kept.coming);
             kept.coming += missing;
             missing
@@ -76,7 +79,10 @@ impl Networks {
     /// One that is ready, else a new one.
     pub async fn take(&self) -> Result<Network, ExecutorError> {
         let network = self.ready_or_new().await?;
-        self.kept().taken.insert(network.name.clone());
+        let mut kept = self.kept();
+        kept.is_ending = false;
+        kept.taken.insert(network.name.clone());
+        drop(kept);
         Ok(network)
     }
 
@@ -96,7 +102,7 @@ impl Networks {
         let surplus = {
             let mut kept = self.kept();
             kept.taken.remove(&network.name);
-            if kept.ready.len() < KEPT_MAX {
+            if kept.ready.len() < KEPT_MAX && !kept.is_ending {
                 kept.ready.push(network);
                 None
             } else {
@@ -107,6 +113,11 @@ impl Networks {
             Some(network) => self.remove(&network.name).await,
             None => Ok(()),
         }
+    }
+
+    /// From now on, until one is taken or kept ready again, what is given back is removed at once.
+    pub fn keep_none(&self) {
+        self.kept().is_ending = true;
     }
 
     /// Removes what stands ready.

@@ -95,14 +95,11 @@ impl DockerExecutor {
         }
         let container = or_stop(stop.clone(), async {
             let image = self.image(&job.image, job.pull, &job.origin, logs, &stop).await?;
-            let container = self.start_in(job, Role::Job, &image, network).await?;
-            Ok((image, container))
-        });
-        let workspace = or_stop(stop.clone(), async {
-            match &job.workspace {
-                Workspace::Copy(tree) => self.fill_workspace(&job.place, tree, &stop).await,
-                Workspace::Bind(_) => Ok(()),
+            let mut container = self.start_in(job, Role::Job, &image, network).await?;
+            if let Workspace::Copy(tree) = &job.workspace {
+                self.fill_workspace(&mut container, tree, &stop).await?;
             }
+            Ok((image, container))
         });
         let services = (0..job.services.len()).map(|position| {
             let (deaths, stop) = (deaths_in.clone(), stop.clone());
@@ -113,7 +110,7 @@ impl DockerExecutor {
             })
         });
         let services = futures_util::future::join_all(services);
-        let (container, workspace, services) = tokio::join!(container, workspace, services);
+        let (container, services) = tokio::join!(container, services);
 
         let mut errors = Vec::new();
         let mut started = Vec::new();
@@ -123,7 +120,6 @@ impl DockerExecutor {
                 Err(error) => errors.push(error),
             }
         }
-        errors.extend(workspace.err());
         let (image, mut container) = match container {
             Ok(container) if errors.is_empty() => container,
             Ok(_) => return Err(first_cause(errors)),
@@ -202,7 +198,7 @@ impl DockerExecutor {
         };
         let probing = async {
             let probed = container.run(run, &answers, &enough).await;
-            probed.map(|_| ()).map_err(|lost| lost_in_words(&lost))
+            probed.map(|_| ()).map_err(|lost| lost.in_words())
         };
         let waiting = async {
             for position in &asked {
@@ -297,13 +293,6 @@ fn first_cause(errors: Vec<ExecutorError>) -> ExecutorError {
         }
     });
     cause.unwrap_or(ExecutorError::Stopped)
-}
-
-fn lost_in_words(lost: &Lost) -> String {
-    match lost {
-        Lost::Broken(why) => why.clone(),
-        Lost::Silent => "the job runtime is silent".into(),
-    }
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bollard::models::NetworkDisconnectRequest;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveVolumeOptions,
@@ -15,6 +16,12 @@ use crate::executor::{ExecutorError, Place};
 
 /// Between two looks at a container that somebody else is removing.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Yes,
+    Perhaps,
+}
 
 impl DockerExecutor {
     /// Kills and removes a container, with the volumes that its image asked for. It is gone when this returns, also when
@@ -43,21 +50,50 @@ impl DockerExecutor {
 
     /// Everything of one attempt of a job. Its network, empty then, goes back to those that stand ready.
     pub(super) async fn remove_place(&self, place: &Place, network: Option<Network>) -> Result<(), ExecutorError> {
-        let filters = names::place_filters(place);
-        let containers = self.containers(filters.clone()).await?;
-        let removals = containers.iter().map(|(name, _)| self.remove_container(name));
-        let removed = futures_util::future::join_all(removals).await;
-        removed.into_iter().collect::<Result<(), _>>()?;
-        let volume = names::name(place, &names::Role::Workspace);
-        let volume = self.remove_volume(&volume);
+        let containers = self.containers(names::place_filters(place)).await?;
+        // Off the network first: it can go, or serve the next job, while the containers are still ending.
+        let all_left = match &network {
+            Some(network) => {
+                let leaving = containers.iter().map(|(name, _)| self.leave(network, name));
+                let left = futures_util::future::join_all(leaving).await;
+                left.into_iter().all(|left| left == Left::Yes)
+            }
+            None => true,
+        };
+        let things = async {
+            let removals = containers.iter().map(|(name, _)| self.remove_container(name));
+            let removed = futures_util::future::join_all(removals).await;
+            removed.into_iter().collect::<Result<(), _>>()?;
+            self.remove_volume(&names::name(place, &names::Role::Workspace)).await
+        };
         let network = async {
             match network {
                 Some(network) => self.networks.give_back(network).await,
                 None => Ok(()),
             }
         };
-        let (volume, network) = tokio::join!(volume, network);
-        volume.and(network)
+        if all_left {
+            let (things, network) = tokio::join!(things, network);
+            return things.and(network);
+        }
+        // Not before: the next job must not meet this one.
+        things.await?;
+        network.await
+    }
+
+    /// Takes a container off a network. One that never was on it, or is gone, is off it.
+    async fn leave(&self, network: &Network, container: &str) -> Left {
+        let request = NetworkDisconnectRequest {
+            container: container.to_owned(),
+            force: Some(true),
+        };
+        let leaving = self.docker.disconnect_network(&network.name, request);
+        match tokio::time::timeout(call::ANSWER_WITHIN, leaving).await {
+            Ok(Ok(())) => Left::Yes,
+            Ok(Err(error)) if call::status(&error) == Some(404) => Left::Yes,
+            Ok(Err(error)) if call::message(&error).contains("is not connected") => Left::Yes,
+            Ok(Err(_)) | Err(_) => Left::Perhaps,
+        }
     }
 
     /// As `remove_place`, while the caller goes on.
@@ -86,6 +122,8 @@ impl DockerExecutor {
 
     /// Waits for all removals, then removes the networks that stand ready.
     pub(super) async fn settle_removals(&self) -> Result<(), ExecutorError> {
+        // From here on networks that are given back go at once, beside the rest.
+        self.networks.keep_none();
         self.removals.close();
         self.removals.wait().await;
         self.removals.reopen();

@@ -1,19 +1,17 @@
 //! A job's workspace: a volume of its own, filled from the repository's tree, or the user's own folder.
 //!
-//! A container is never given files while it runs or once it has run, and a user's image never takes part: the tar goes
-//! into a container made from our own image that is never started and has the volume mounted.
+//! The tar goes to the shim in the job's container, which unpacks it before the first step: inside the container, with
+//! the container's own powers, into a volume that nobody else has touched. The engine's copy into containers, which works
+//! with the machine's powers on what a job may have prepared, is never used for a job's files.
 
-use std::io;
 use std::sync::Arc;
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
-use bollard::query_parameters::UploadToContainerOptionsBuilder;
-use tokio_stream::wrappers::ReceiverStream;
+use bollard::models::{Mount, MountType, VolumeCreateRequest};
 
+use super::attached::Attached;
 use super::names::{self, LABEL_MARK, Role};
-use super::{Access, DockerExecutor, call, pieces, program, volume_mount};
+use super::{Access, DockerExecutor, call, pieces, volume_mount};
 use crate::executor::{ExecutorError, Place, Workspace};
-use crate::shim;
 use crate::stop::Stop;
 use crate::tree::Tree;
 
@@ -57,49 +55,27 @@ impl DockerExecutor {
         })
     }
 
-    /// Fills the volume with the whole tree. Its container stays for whoever removes the job's containers.
+    /// Fills the volume, empty until now, with the whole tree.
     pub(super) async fn fill_workspace(
         &self,
-        place: &Place,
+        container: &mut Attached,
         tree: &Arc<dyn Tree>,
         stop: &Stop,
     ) -> Result<(), ExecutorError> {
-        let name = names::name(place, &Role::Files);
-        let mount = volume_mount(&names::name(place, &Role::Workspace), WORKSPACE, Access::Write);
-        let body = ContainerCreateBody {
-            image: Some(program::image_name()),
-            entrypoint: Some(vec![shim::PATH.into()]),
-            labels: Some(names::labels(place, &Role::Files)),
-            network_disabled: Some(true),
-            host_config: Some(HostConfig {
-                mounts: Some(vec![mount]),
-                ..HostConfig::default()
-            }),
-            ..ContainerCreateBody::default()
-        };
-        let made = self.create(&name, body).await?;
-
         let tree = tree.clone();
-        let (waiting, writing) = pieces::written(move |out| tree.write_tar(&|_| true, out));
-        let options = UploadToContainerOptionsBuilder::default().path(WORKSPACE).build();
-        let body = bollard::body_try_stream(ReceiverStream::new(waiting));
-        let uploading = self.docker.upload_to_container(&made, Some(options), body);
-        let uploaded = tokio::select! {
-            uploaded = uploading => uploaded,
-            // Dropping the upload makes the writer's next piece fail.
+        let (pieces, writing) = pieces::written(move |out| tree.write_tar(&|_| true, out));
+        let unpacked = tokio::select! {
+            unpacked = container.unpack(WORKSPACE, pieces) => unpacked,
+            // Nobody takes the writer's next piece then; the container goes as a whole.
             () = stop.asked() => return Err(ExecutorError::Stopped),
         };
         let cannot = |why: String| ExecutorError::Workspace { why };
-        match (writing.await, uploaded) {
-            (Ok(Ok(())), Ok(())) => Ok(()),
-            // The writer only sees that nobody reads on; the engine knows why.
-            (Ok(Err(error)), Err(_)) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot(error.to_string())),
-            (_, Err(error)) => Err(cannot(format!(
-                "the engine does not take the files: {}",
-                call::message(&error)
-            ))),
-            (Ok(Err(error)), Ok(())) => Err(cannot(error.to_string())),
-            (Err(error), _) => Err(cannot(format!("reading the files broke off: {error}"))),
+        match (writing.await, unpacked) {
+            (_, Err(lost)) => Err(self.why_lost(container.traces(), lost.in_words()).await),
+            (Ok(Err(error)), Ok(_)) => Err(cannot(error.to_string())),
+            (Err(error), Ok(_)) => Err(cannot(format!("reading the files broke off: {error}"))),
+            (Ok(Ok(())), Ok(Err(why))) => Err(cannot(why)),
+            (Ok(Ok(())), Ok(Ok(()))) => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@ mod rig;
 
 mod ends;
 mod environment;
+mod files;
 mod images;
 mod isolation;
 mod memory;

@@ -139,6 +139,9 @@ async fn a_reader_that_does_not_read_holds_the_step_back_and_memory_stays_flat()
     assert_eq!(log.bytes.load(Ordering::Relaxed), bytes + 5);
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 100 * 1024 * 1024, "{grown} bytes more than before");
+    let shim = job.run("awk '/VmHWM/ { print $2 }' /proc/1/status").await.stdout();
+    let kilobytes: u64 = shim.trim().parse().expect("a number");
+    assert!(kilobytes < 8 * 1024, "the shim took {kilobytes} kB");
     job.close().await;
 }
 
@@ -185,6 +188,7 @@ async fn the_containers_log_holds_every_frame_exactly() {
                 | Body::Started { .. }
                 | Body::FilePart { .. }
                 | Body::FileEnd { .. }
+                | Body::Unpacked { .. }
                 | Body::Refused { .. } => {}
             }
         }
